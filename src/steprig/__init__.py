@@ -1,0 +1,1 @@
+"""The test rig for durable functions: real servers, real SDKs, no waiting."""
