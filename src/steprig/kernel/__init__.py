@@ -1,1 +1,46 @@
+"""What every platform shares: time, the journal, the timeline and the rig that holds them together."""
 
+from steprig.kernel.clock import Clock, RealClock, Work
+from steprig.kernel.journal import (
+    Entry,
+    Journal,
+    JournalListener,
+    MemoryJournal,
+    Record,
+    Stream,
+    kind_of,
+    stream_of,
+)
+from steprig.kernel.rig import Platform, Rig
+from steprig.kernel.timeline import Failure, Projection, Run, RunNotReachedError, Span, Status, Timeline
+from steprig.kernel.timers import Callback, Dispatch, Timer, TimerKind
+from steprig.kernel.virtual_clock import ClockTimeoutError, VirtualClock
+
+__all__ = [
+    "Callback",
+    "Clock",
+    "ClockTimeoutError",
+    "Dispatch",
+    "Entry",
+    "Failure",
+    "Journal",
+    "JournalListener",
+    "MemoryJournal",
+    "Platform",
+    "Projection",
+    "RealClock",
+    "Record",
+    "Rig",
+    "Run",
+    "RunNotReachedError",
+    "Span",
+    "Status",
+    "Stream",
+    "Timeline",
+    "Timer",
+    "TimerKind",
+    "VirtualClock",
+    "Work",
+    "kind_of",
+    "stream_of",
+]
