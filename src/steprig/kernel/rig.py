@@ -98,7 +98,7 @@ class Rig:
             if self._own_journal:
                 self.journal.close()
 
-    def start(self) -> "Rig":
+    def start(self) -> Self:
         """Run on a thread of its own until `stop`. Raises what a platform's `start` raises."""
         if self._thread is not None:
             raise RuntimeError("the rig runs already")
