@@ -1,0 +1,91 @@
+"""The dev server's ASGI application, composed from its families of routes."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.datastructures import MutableHeaders
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from steprig.inngest.graphql import graphql_routes
+from steprig.inngest.platform import InngestPlatform
+from steprig.inngest.routes.answers import Json, failure
+from steprig.inngest.routes.app_api import app_routes
+from steprig.inngest.routes.event_api import event_routes
+from steprig.inngest.routes.rest_api import rest_routes
+from steprig.kernel import Rig
+
+_METHODS = ["GET", "POST", "PUT", "DELETE", "OPTIONS"]
+
+
+def create_app(platform: InngestPlatform, rig: Rig) -> Starlette:
+    """The application of a dev server. Its lifespan is the rig's: entered at start, left at stop.
+
+    Args:
+        platform: Plugged into `rig`.
+        rig: Runs on the loop that serves the application.
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        del app
+        async with rig:
+            yield
+
+    return Starlette(
+        routes=[
+            *event_routes(platform),
+            *app_routes(platform),
+            *rest_routes(platform),
+            *graphql_routes(platform),
+            Route("/v0/connect/start", start_connect, methods=["POST"]),
+            Route("/health", health, methods=["GET"]),
+        ],
+        middleware=[
+            Middleware(ServerKind, kind=platform.options.kind),
+            Middleware(CORSMiddleware, allow_origins=["*"], allow_methods=_METHODS, allow_headers=["*"], max_age=3600),
+        ],
+        exception_handlers={404: not_found},
+        lifespan=lifespan,
+    )
+
+
+class ServerKind:
+    """Says on every response which kind of server answers."""
+
+    def __init__(self, app: ASGIApp, kind: str) -> None:
+        self._app = app
+        self._kind = kind
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See ASGI."""
+
+        async def send_with_kind(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)["X-Inngest-Server-Kind"] = self._kind
+            await send(message)
+
+        await self._app(scope, receive, send_with_kind if scope["type"] == "http" else send)
+
+
+async def health(request: Request) -> Response:
+    """`GET /health`."""
+    del request
+    return Json({"status": 200, "message": "OK"})
+
+
+async def start_connect(request: Request) -> Response:
+    """`POST /v0/connect/start`, as far as clients use it to see whether the server is up."""
+    del request
+    return Response(b"", media_type="application/octet-stream")
+
+
+async def not_found(request: Request, error: Exception) -> Response:
+    """Any path that there is not."""
+    del error
+    return failure(404, f"there is no {request.method} {request.url.path}")

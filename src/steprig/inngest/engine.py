@@ -1,0 +1,294 @@
+"""The engine: takes what happens, records what is decided, and does what follows.
+
+Everything here runs on the rig's loop. What a run's state is, and what is decided about it, is pure and
+lives in `state` and `decide`; the engine adds the time, the ids, and the effects.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+
+from steprig.inngest import decide, internal_events
+from steprig.inngest.apps import Apps, Registered
+from steprig.inngest.call_request import call_request
+from steprig.inngest.decision import Decision, Given
+from steprig.inngest.events import Event
+from steprig.inngest.expressions import Expression, ExpressionError
+from steprig.inngest.functions import App, AppName, Slug, Trigger
+from steprig.inngest.ids import new_ulid
+from steprig.inngest.index import Index
+from steprig.inngest.opcodes import StepId
+from steprig.inngest.records import (
+    APP,
+    EVENT,
+    RUN,
+    AppRemoved,
+    AppSynced,
+    AttemptFailed,
+    CallStarted,
+    EventReceived,
+    InvokeStarted,
+    Job,
+    JobQueued,
+    RunEnded,
+    RunId,
+    RunQueued,
+    SleepStarted,
+    StepEnded,
+    WaitStarted,
+)
+from steprig.inngest.state import RunState
+from steprig.inngest.transport import Transport
+from steprig.inngest.waits import Waits
+from steprig.kernel import Entry, Rig, Stream, Timer, TimerKind, Work, stream_of
+
+
+class Engine:
+    """Runs functions.
+
+    Args:
+        rig: Where it runs; gives the clock, the journal and the loop.
+        transport: Calls the functions.
+        retry_interval: How long to wait before each retry, instead of the dev server's backoff.
+        seed: Makes the jitter of retries repeatable.
+    """
+
+    def __init__(
+        self, rig: Rig, transport: Transport, *, retry_interval: timedelta | None = None, seed: int | None = None
+    ) -> None:
+        self.apps = Apps(rig.journal)
+        self.index = Index(rig.journal)
+        self._rig = rig
+        self._transport = transport
+        self._retry_interval = retry_interval
+        self._jitter = random.Random(seed).random
+        self._runs: dict[RunId, RunState] = {}
+        self._waits = Waits()
+        self._timers: dict[RunId, dict[str, Timer]] = {}
+        self._calls: set[asyncio.Task[None]] = set()
+
+    # --- What happens -------------------------------------------------------------------------------
+
+    def sync(self, app: App) -> bool:
+        """Register an app, or register it anew. False when nothing has changed."""
+        known = self.apps.app(app.name)
+        if known == app:
+            return False
+        self._append(stream_of(APP, app.name), AppSynced(app))
+        return True
+
+    def remove(self, name: AppName) -> None:
+        """Forget an app: its functions are not started any more."""
+        self._append(stream_of(APP, name), AppRemoved(name))
+
+    def receive(self, event: Event) -> None:
+        """Take an event in: start the functions and resume the steps that it is for."""
+        self._append(stream_of(EVENT, event.internal_id), EventReceived(event))
+        waits = self._waits.for_event(event.name)
+        for registered, correlation_id in self._started_by(event):
+            self._begin(registered, event, correlation_id)
+        if waits:
+            fields = event.fields()
+            for wait in waits:
+                if wait.accepts(fields) and (state := self._runs.get(wait.run_id)) is not None:
+                    self._commit(decide.match(state, wait.step, event, self._given()))
+
+    def cancel(self, run_id: RunId) -> bool:
+        """End a run, whatever it is doing. False when it does not go on."""
+        state = self._runs.get(run_id)
+        if state is None:
+            return False
+        self._commit(decide.cancel(state, self._given()))
+        return True
+
+    def state(self, run_id: str) -> RunState | None:
+        """The state of a run that goes on."""
+        return self._runs.get(RunId(run_id))
+
+    async def stop(self) -> None:
+        """Drop every timer and end the calls that are being made."""
+        for run_id in list(self._timers):
+            self._cancel_timers(run_id)
+        calls = list(self._calls)
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+        self.apps.close()
+        self.index.close()
+
+    # --- Starting runs ------------------------------------------------------------------------------
+
+    def _started_by(self, event: Event) -> Iterator[tuple[Registered, str | None]]:
+        """The functions that an event starts, each once, with what an invocation is known by."""
+        seen: set[Slug] = set()
+        invocation = internal_events.invocation_of(event)
+        if invocation is not None and (invoked := self.apps.function(invocation.fn_id)) is not None:
+            seen.add(invoked.function.id)
+            yield invoked, invocation.correlation_id
+        fields: dict[str, object] = {}
+        for registered, trigger in list(self.apps.started_by(event.name)):
+            if registered.function.id in seen or not _meets(trigger, event, fields):
+                continue
+            seen.add(registered.function.id)
+            yield registered, None
+
+    def _begin(self, registered: Registered, event: Event, correlation_id: str | None) -> None:
+        function = registered.function
+        if self.index.has_started(function.id, event.id):
+            return
+        given = self._given()
+        queued = RunQueued(
+            run_id=RunId(given.new_id()),
+            function=function.id,
+            app=registered.app.name,
+            events=(event,),
+            max_attempts=function.max_attempts,
+            correlation_id=correlation_id,
+        )
+        self._commit(decide.begin(queued, given, not_before=self._asked_for(event)))
+
+    def _asked_for(self, event: Event) -> datetime | None:
+        """The future time that an event asks for.
+
+        A sender stamps its events with the machine's clock, which a virtual clock may lag behind: a time that is
+        past on either of the two is past.
+        """
+        at = datetime.fromtimestamp(event.ts / 1000, UTC)
+        return at if at > self._rig.clock.now() and at > datetime.now(UTC) else None
+
+    # --- Recording, and what follows ------------------------------------------------------------------
+
+    def _append(self, stream: Stream, *entries: Entry) -> None:
+        self._rig.journal.append(self._rig.clock.stamp(), *((stream, entry) for entry in entries))
+
+    def _commit(self, decision: Decision) -> None:
+        """Record a decision, then do what follows from it."""
+        if not decision.entries:
+            return
+        state = decision.state
+        if decision.ended:
+            self._runs.pop(state.id, None)
+        else:
+            self._runs[state.id] = state
+        self._append(stream_of(RUN, state.id), *decision.entries)
+        for entry in decision.entries:
+            self._follow(state, entry)
+
+    def _follow(self, state: RunState, entry: Entry) -> None:
+        match entry:
+            case JobQueued(job=job) | AttemptFailed(retry=Job() as job):
+                self._schedule(state, job)
+            case SleepStarted(step=step, until=until, title=title):
+                self._set_timer(state.id, step, until, TimerKind.DELAY, f"sleep {title!r}", self._wake)
+            case WaitStarted(step=step, expires=expires, title=title):
+                self._waits.add(state.id, entry, state.events[0].fields())
+                self._set_timer(state.id, step, expires, TimerKind.DEADLINE, f"wait {title!r}", self._time_out)
+            case InvokeStarted(step=step, expires=expires, title=title, event=event):
+                self._set_timer(state.id, step, expires, TimerKind.DEADLINE, f"invoke {title!r}", self._time_out)
+                self.receive(event)
+            case StepEnded(step=step):
+                self._waits.remove(state.id, step)
+                self._cancel_timer(state.id, step)
+            case RunEnded():
+                self._finish(state, entry)
+
+    def _finish(self, state: RunState, ended: RunEnded) -> None:
+        for step in state.open:
+            self._waits.remove(state.id, step)
+        self._cancel_timers(state.id)
+        for event in internal_events.of_ended_run(state, ended, self._given()):
+            self.receive(event)
+            if event.name == internal_events.FINISHED and state.correlation_id is not None:
+                self._resume_parent(state, ended, event)
+
+    def _resume_parent(self, child: RunState, ended: RunEnded, finished: Event) -> None:
+        run_id, _, step = (child.correlation_id or "").partition(".")
+        parent = self._runs.get(RunId(run_id))
+        if parent is not None:
+            self._commit(decide.resume(parent, StepId(step), child.id, ended, finished, self._given()))
+
+    def _given(self) -> Given:
+        now = self._rig.clock.stamp()
+        return Given(now, lambda: new_ulid(now), self._jitter, self._retry_interval)
+
+    # --- Timers ---------------------------------------------------------------------------------------
+
+    def _set_timer(
+        self,
+        run_id: RunId,
+        key: str,
+        when: datetime,
+        kind: TimerKind,
+        label: str,
+        then: Callable[[RunId, StepId], None],
+    ) -> None:
+        def fire() -> None:
+            self._timers.get(run_id, {}).pop(key, None)
+            then(run_id, StepId(key))
+
+        timers = self._timers.setdefault(run_id, {})
+        timers[key] = self._rig.call_at(when, fire, kind=kind, label=label)
+
+    def _cancel_timer(self, run_id: RunId, key: str) -> None:
+        if (timer := self._timers.get(run_id, {}).pop(key, None)) is not None:
+            timer.cancel()
+
+    def _cancel_timers(self, run_id: RunId) -> None:
+        for timer in self._timers.pop(run_id, {}).values():
+            timer.cancel()
+
+    def _wake(self, run_id: RunId, step: StepId) -> None:
+        if (state := self._runs.get(run_id)) is not None:
+            self._commit(decide.wake(state, step, self._given()))
+
+    def _time_out(self, run_id: RunId, step: StepId) -> None:
+        if (state := self._runs.get(run_id)) is not None:
+            self._commit(decide.time_out(state, step, self._given()))
+
+    # --- Calls ----------------------------------------------------------------------------------------
+
+    def _schedule(self, state: RunState, job: Job) -> None:
+        if job.at is not None and job.at > self._rig.clock.now():
+            label = f"attempt {job.attempt} of {state.function}"
+            self._set_timer(state.id, job.id, job.at, TimerKind.DELAY, label, lambda run_id, _: self._call(run_id, job))
+        else:
+            self._call(state.id, job)
+
+    def _call(self, run_id: RunId, job: Job) -> None:
+        state = self._runs.get(run_id)
+        if state is None or job.id not in state.jobs:
+            return
+        work = self._rig.clock.working(f"call of {state.function}")
+        task = self._rig.loop.create_task(self._make_call(run_id, job, work))
+        self._calls.add(task)
+        task.add_done_callback(self._calls.discard)
+
+    async def _make_call(self, run_id: RunId, job: Job, work: Work) -> None:
+        with work:
+            state = self._runs.get(run_id)
+            if state is None or job.id not in state.jobs:
+                return
+            decision = Decision(state, given := self._given())
+            decision.add(CallStarted(job.id))
+            self._commit(decision)
+            function = self.apps.last_known(state.function).function
+            request = call_request(decision.state, job, given.new_id())
+            reply = await self._transport.call(function.entry.runtime.url, job.step, request)
+            if (state := self._runs.get(run_id)) is not None:
+                self._commit(decide.answer(state, job.id, reply, self._given(), self._function_exists))
+
+    def _function_exists(self, slug: str) -> bool:
+        return self.apps.function(slug) is not None
+
+
+def _meets(trigger: Trigger, event: Event, fields: dict[str, object]) -> bool:
+    """Whether an event meets a trigger's condition. `fields` keeps the decoded event from one call to the next."""
+    if not trigger.expression:
+        return True
+    if not fields:
+        fields.update(event.fields())
+    try:
+        return Expression.compile(trigger.expression).matches(event=fields)
+    except ExpressionError:
+        return False

@@ -1,0 +1,52 @@
+"""The GraphQL endpoint over HTTP."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from ariadne import graphql, make_executable_schema
+from graphql import GraphQLError
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from steprig.inngest.graphql.resolvers import TYPES
+from steprig.inngest.platform import InngestPlatform
+from steprig.inngest.routes.answers import Json
+
+_SCHEMA = Path(__file__).with_name("schema.graphql").read_text()
+
+
+def graphql_routes(platform: InngestPlatform) -> list[Route]:
+    """The GraphQL endpoint."""
+    schema = make_executable_schema(_SCHEMA, *TYPES)
+
+    async def answer(request: Request) -> Response:
+        try:
+            query = msgspec.json.decode(await request.body(), type=dict[str, Any])
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            return _refusal(f"the body is no JSON object: {error}", 400, "BAD_REQUEST")
+        valid, result = await graphql(schema, query, context_value=platform, error_formatter=_error)
+        if valid and "data" in result:
+            return Json(result)
+        return Json({"errors": [_marked(error) for error in result.get("errors", ())], "data": None}, 422)
+
+    return [Route("/v0/gql", answer, methods=["POST"])]
+
+
+def _error(error: GraphQLError, debug: bool = False) -> dict[str, Any]:
+    del debug
+    shown: dict[str, Any] = {"message": error.message}
+    if error.locations:
+        shown["locations"] = [{"line": at.line, "column": at.column} for at in error.locations]
+    if error.path:
+        shown["path"] = error.path
+    return shown
+
+
+def _marked(error: dict[str, Any]) -> dict[str, Any]:
+    return {**error, "extensions": {"code": "GRAPHQL_VALIDATION_FAILED"}}
+
+
+def _refusal(message: str, status: int, code: str) -> Response:
+    return Json({"errors": [{"message": message, "extensions": {"code": code}}], "data": None}, status)

@@ -1,0 +1,110 @@
+"""The events that the platform itself sends (Inngest SDK spec 2, `inngest/` names)."""
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from steprig.inngest import problems
+from steprig.inngest.decision import Given
+from steprig.inngest.events import Event, EventId
+from steprig.inngest.ids import app_uuid, function_uuid
+from steprig.inngest.opcodes import InvokeOptions, Op
+from steprig.inngest.records import RunEnded
+from steprig.inngest.state import RunState
+from steprig.kernel import Status
+
+PREFIX = "inngest/"
+INVOKED = "inngest/function.invoked"
+FINISHED = "inngest/function.finished"
+FAILED = "inngest/function.failed"
+CANCELLED = "inngest/function.cancelled"
+
+_STATUS_WORDS = {Status.COMPLETED: "Completed", Status.FAILED: "Failed", Status.CANCELLED: "Cancelled"}
+
+
+class Invocation(msgspec.Struct, frozen=True):
+    """What `data._inngest` of `inngest/function.invoked` says, as far as the platform reads it."""
+
+    fn_id: str
+    correlation_id: str
+
+
+def invoked(state: RunState, op: Op, options: InvokeOptions, expires: datetime, given: Given) -> Event:
+    """`inngest/function.invoked`: starts the function that a step invokes."""
+    marks = {
+        "fn_id": options.function_id,
+        "correlation_id": f"{state.id}.{op.id}",
+        "expire": _millis(expires),
+        "gid": str(function_uuid(f"{state.id}.{op.id}")),
+        "name": op.title,
+        "source_app_id": str(app_uuid(state.app)),
+        "source_fn_id": str(function_uuid(state.function)),
+        "source_fn_v": 1,
+    }
+    data = _members(options.payload.data) | {"_inngest": _raw(marks)}
+    return _event(INVOKED, data, given, v=options.payload.v)
+
+
+def invocation_of(event: Event) -> Invocation | None:
+    """What an event of the name `inngest/function.invoked` invokes."""
+    if event.name != INVOKED:
+        return None
+    marks = _members(event.data).get("_inngest")
+    return None if marks is None else msgspec.json.decode(marks, type=Invocation)
+
+
+def of_ended_run(state: RunState, ended: RunEnded, given: Given) -> list[Event]:
+    """What a run's end makes known; nothing for handlers of such ends, or they would go on for ever."""
+    if state.events[0].name in (FAILED, FINISHED):
+        return []
+    outcome = _outcome(state, ended)
+    status = {"_inngest": _raw({"status": _STATUS_WORDS[ended.status]})}
+    events = [_event(FINISHED, outcome | status, given)]
+    if ended.status is Status.FAILED:
+        events.append(_event(FAILED, outcome | status, given, user_id=state.id))
+    if ended.status is Status.CANCELLED:
+        events.append(_event(CANCELLED, outcome | status, given, user_id=state.id))
+    return events
+
+
+def _outcome(state: RunState, ended: RunEnded) -> dict[str, Any]:
+    outcome: dict[str, Any] = {
+        "function_id": state.function,
+        "run_id": state.id,
+        "event": state.events[0].wire(),
+        "events": [event.wire() for event in state.events],
+    }
+    if state.correlation_id is not None:
+        outcome["correlation_id"] = state.correlation_id
+    if ended.problem is not None:
+        outcome["error"] = problems.as_event_error(ended.problem)
+    if ended.status is not Status.CANCELLED:
+        outcome["result"] = ended.output
+    return outcome
+
+
+def _event(name: str, data: dict[str, Any], given: Given, *, user_id: str | None = None, v: str | None = None) -> Event:
+    internal_id = EventId(given.new_id())
+    return Event(
+        internal_id=internal_id,
+        name=name,
+        data=_raw(data),
+        id=user_id or internal_id,
+        ts=_millis(given.now),
+        v=v,
+    )
+
+
+def _members(data: msgspec.Raw) -> dict[str, Any]:
+    """The members of a JSON object, none of them decoded."""
+    members: dict[str, Any] | None = msgspec.json.decode(data, type=dict[str, msgspec.Raw] | None)
+    return members or {}
+
+
+def _millis(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)
+
+
+def _raw(value: object) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode(value))

@@ -1,0 +1,70 @@
+"""The Inngest dev server as a part that plugs into a rig."""
+
+import time
+
+from steprig.inngest.engine import Engine
+from steprig.inngest.options import Options
+from steprig.inngest.projection import project
+from steprig.inngest.records import RUN
+from steprig.inngest.signing import sign_request
+from steprig.inngest.syncing import Syncer
+from steprig.inngest.transport import HttpTransport
+from steprig.kernel import Rig, Timeline
+
+
+class InngestPlatform:
+    """Engine, transport and syncing, started and stopped together on a rig's loop."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self._running: _Running | None = None
+
+    @property
+    def engine(self) -> Engine:
+        """The engine of a platform that runs."""
+        return self._parts.engine
+
+    @property
+    def syncer(self) -> Syncer:
+        """What asks apps to register."""
+        return self._parts.syncer
+
+    @property
+    def rig(self) -> Rig:
+        """The rig that it is plugged into."""
+        return self._parts.rig
+
+    @property
+    def timeline(self) -> Timeline:
+        """The rig's timeline."""
+        return self._parts.rig.timeline
+
+    @property
+    def _parts(self) -> "_Running":
+        if self._running is None:
+            raise RuntimeError("the platform is not started")
+        return self._running
+
+    async def start(self, rig: Rig) -> None:
+        """See `Platform.start`."""
+        rig.timeline.add(RUN, project)
+        self._running = _Running(rig, self.options)
+
+    async def stop(self) -> None:
+        """See `Platform.stop`."""
+        parts, self._running = self._parts, None
+        await parts.stop()
+
+
+class _Running:
+    def __init__(self, rig: Rig, options: Options) -> None:
+        key = options.signing_key
+        self.rig = rig
+        self.transport = HttpTransport(None if key is None else lambda body: sign_request(body, key, int(time.time())))
+        self.engine = Engine(rig, self.transport, retry_interval=options.retry_interval, seed=options.seed)
+        self.syncer = Syncer(self.engine, options)
+
+    async def stop(self) -> None:
+        await self.syncer.stop()
+        await self.engine.stop()
+        await self.transport.close()

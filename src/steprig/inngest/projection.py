@@ -1,0 +1,192 @@
+"""Runs as readers see them: the timeline's fold over the records of a run."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+import msgspec
+
+from steprig.inngest.events import Event
+from steprig.inngest.records import (
+    AttemptFailed,
+    CallAnswered,
+    CallStarted,
+    InvokeStarted,
+    JobId,
+    Problem,
+    RunEnded,
+    RunQueued,
+    SleepStarted,
+    StepEnded,
+    StepOpened,
+    WaitStarted,
+)
+from steprig.kernel import Failure, Record, Run, Span, Status
+
+PLATFORM = "inngest"
+FUNCTION_SPAN = "function"
+"""The id of the span that stands for the function's own result."""
+
+
+class InngestRun(Run, frozen=True, kw_only=True):
+    """A run with what only Inngest knows of it."""
+
+    app: str
+    events: tuple[Event, ...]
+    calls: Mapping[JobId, datetime] = {}
+    """When each call that is being made was started."""
+    called_at: datetime | None = None
+    """When the call was started whose answer was read last."""
+
+
+def project(run: Run | None, record: Record) -> InngestRun | None:
+    """The run after a record of its stream. See `steprig.kernel.Projection`."""
+    entry, at = record.entry, record.at
+    if isinstance(entry, RunQueued):
+        return _queued(entry, at)
+    if not isinstance(run, InngestRun):
+        return None
+    match entry:
+        case CallStarted():
+            return _called(run, entry, at)
+        case CallAnswered():
+            return _with(run, called_at=run.calls.get(entry.job_id, at), calls=_without(run.calls, entry.job_id))
+        case AttemptFailed():
+            return _attempt_failed(run, entry, at)
+        case StepOpened():
+            return run.with_span(_opened(entry, at))
+        case StepEnded():
+            return run.with_span(_ended(run, entry, at))
+        case RunEnded():
+            return _finished(run, entry, at)
+        case _:
+            return run
+
+
+def _queued(entry: RunQueued, at: datetime) -> InngestRun:
+    parent, _, _ = (entry.correlation_id or "").partition(".")
+    return InngestRun(
+        id=entry.run_id,
+        platform=PLATFORM,
+        name=entry.function,
+        status=Status.QUEUED,
+        queued_at=at,
+        input=entry.events[0].wire(),
+        parent_id=parent or None,
+        app=entry.app,
+        events=entry.events,
+    )
+
+
+def _called(run: InngestRun, entry: CallStarted, at: datetime) -> InngestRun:
+    return _with(
+        run,
+        status=Status.RUNNING,
+        started_at=run.started_at or at,
+        calls={**run.calls, entry.job_id: at},
+    )
+
+
+def _attempt_failed(run: InngestRun, entry: AttemptFailed, at: datetime) -> InngestRun:
+    started = run.calls.get(entry.job_id, run.called_at or at)
+    run = _with(run, calls=_without(run.calls, entry.job_id))
+    span_id, name, kind = (
+        (FUNCTION_SPAN, "execute", "function") if entry.step is None else (entry.step, entry.title, "RUN")
+    )
+    span = run.span(span_id) or Span(span_id, name, kind, Status.RUNNING, queued_at=started, started_at=started)
+    return run.with_span(_with_attempt(span, started, at, Status.FAILED, failure=_failure(entry.problem)))
+
+
+def _opened(entry: StepOpened, at: datetime) -> Span:
+    kind: str
+    attributes: dict[str, object]
+    match entry:
+        case SleepStarted(until=until):
+            kind, attributes = "SLEEP", {"until": until}
+        case WaitStarted(event=event, condition=condition, expires=expires):
+            kind, attributes = "WAIT_FOR_EVENT", {"event": event, "expression": condition, "timeout": expires}
+        case InvokeStarted(function=function, event=event, expires=expires):
+            kind = "INVOKE"
+            attributes = {"function": function, "triggering_event": event.internal_id, "timeout": expires}
+        case _:
+            return Span(entry.step, entry.title, "RUN", Status.QUEUED, queued_at=at)
+    return Span(entry.step, entry.title, kind, Status.WAITING, queued_at=at, started_at=at, attributes=attributes)
+
+
+def _ended(run: InngestRun, entry: StepEnded, at: datetime) -> Span:
+    started = (run.called_at or at) if entry.op == "RUN" else at
+    span = run.span(entry.step) or Span(
+        entry.step, entry.title, entry.op, Status.RUNNING, queued_at=started, started_at=started
+    )
+    status = Status.COMPLETED if entry.problem is None else Status.FAILED
+    failure = _failure(entry.problem)
+    if entry.op == "RUN" and not _attempt_is_recorded(span, entry):
+        span = _with_attempt(span, started, at, status, output=entry.output, failure=failure)
+    attributes = {"event_id": entry.event_id, "run_id": entry.run_id, "timed_out": entry.timed_out}
+    return msgspec.structs.replace(
+        span,
+        status=status,
+        started_at=span.started_at or started,
+        ended_at=at,
+        output=entry.output,
+        failure=failure,
+        attributes={**span.attributes, **attributes},
+    )
+
+
+def _finished(run: InngestRun, entry: RunEnded, at: datetime) -> InngestRun:
+    run = _with(run, status=entry.status, ended_at=at, output=entry.output, failure=_failure(entry.problem), calls={})
+    if entry.status is Status.CANCELLED:
+        return run
+    started = run.called_at or run.started_at or at
+    span = run.span(FUNCTION_SPAN) or Span(FUNCTION_SPAN, "", "function", Status.RUNNING, started, started)
+    name = "function success" if entry.status is Status.COMPLETED else "function error"
+    ended = msgspec.structs.replace(
+        span, name=name, status=entry.status, ended_at=at, output=entry.output, failure=run.failure
+    )
+    others = tuple(other for other in run.spans if other.id != FUNCTION_SPAN)
+    return _with(run, spans=(*others, ended))
+
+
+def _with_attempt(
+    span: Span,
+    started: datetime,
+    ended: datetime,
+    status: Status,
+    *,
+    output: msgspec.Raw | None = None,
+    failure: Failure | None = None,
+) -> Span:
+    attempt = Span(
+        id=f"{span.id}.{span.attempts}",
+        name=f"Attempt {span.attempts}",
+        kind="attempt",
+        status=status,
+        queued_at=started,
+        started_at=started,
+        ended_at=ended,
+        output=output,
+        failure=failure,
+    )
+    return msgspec.structs.replace(
+        span,
+        status=Status.RUNNING,
+        started_at=span.started_at or started,
+        attempts=span.attempts + 1,
+        children=(*span.children, attempt),
+    )
+
+
+def _attempt_is_recorded(span: Span, entry: StepEnded) -> bool:
+    """A step that fails for good does so in an attempt that `AttemptFailed` has told of already."""
+    return entry.problem is not None and bool(span.children)
+
+
+def _failure(problem: Problem | None) -> Failure | None:
+    return None if problem is None else Failure(problem.name, problem.message, problem.stack)
+
+
+def _without(calls: Mapping[JobId, datetime], job: JobId) -> dict[JobId, datetime]:
+    return {known: at for known, at in calls.items() if known != job}
+
+
+_with = msgspec.structs.replace

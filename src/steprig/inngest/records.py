@@ -1,0 +1,174 @@
+"""What the journal of an Inngest dev server holds. State and timeline are folded from these."""
+
+from datetime import datetime
+from typing import ClassVar, Literal, NewType
+
+import msgspec
+
+from steprig.inngest.events import Event, EventId
+from steprig.inngest.functions import App, AppName, Slug
+from steprig.inngest.opcodes import StepId
+from steprig.kernel import Entry, Status
+
+RunId = NewType("RunId", str)
+JobId = NewType("JobId", str)
+
+APP, EVENT, RUN = "inngest.app", "inngest.event", "inngest.run"
+"""The kinds of stream."""
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """Why an attempt, a step or a run failed."""
+
+    name: str
+    message: str
+    stack: str | None = None
+    json: msgspec.Raw = msgspec.Raw(b"null")
+    """The error as the SDK sent it, or as the server words it where the SDK sent none."""
+    text: str = ""
+    """The `error` key of internal events: `invalid status code: 500`."""
+
+
+class Job(msgspec.Struct, frozen=True):
+    """One call of a function that has to be made, with what a retry of it keeps."""
+
+    id: JobId
+    step: StepId
+    """The step to run, or `step` to see what comes next."""
+    attempt: int
+    """From 0."""
+    max_attempts: int
+    at: datetime | None = None
+    """Not before this."""
+    title: str = ""
+    """The name of the targeted step."""
+    position: int = 0
+    """The length of the stack when it was queued."""
+
+
+class AppSynced(Entry, frozen=True):
+    """An app was registered, or registered anew."""
+
+    app: App
+
+
+class AppRemoved(Entry, frozen=True):
+    """An app and its functions are gone."""
+
+    name: AppName
+
+
+class EventReceived(Entry, frozen=True):
+    """An event was accepted."""
+
+    ends_stream: ClassVar[bool] = True
+
+    event: Event
+
+
+class RunQueued(Entry, frozen=True):
+    """A run exists."""
+
+    run_id: RunId
+    function: Slug
+    app: AppName
+    events: tuple[Event, ...]
+    max_attempts: int
+    correlation_id: str | None = None
+    """Names the step that invoked it, in another run."""
+
+
+class JobQueued(Entry, frozen=True):
+    """A call has to be made."""
+
+    job: Job
+
+
+class CallStarted(Entry, frozen=True):
+    """A call is being made."""
+
+    job_id: JobId
+
+
+class CallAnswered(Entry, frozen=True):
+    """A call ended with opcodes, which follow."""
+
+    job_id: JobId
+    version: int
+    ops: int
+    group: tuple[StepId, ...] = ()
+    """The steps that have to end, all of them, before the function is called for what comes next."""
+
+
+class AttemptFailed(Entry, frozen=True):
+    """A call failed. The step that did, where one did, or the function as a whole."""
+
+    job_id: JobId
+    problem: Problem
+    step: StepId | None = None
+    title: str = ""
+    retry: Job | None = None
+
+
+class StepOpened(Entry, frozen=True, kw_only=True):
+    """Base: a step was reported, and its outcome is to come."""
+
+    step: StepId
+    title: str
+    races: bool = False
+    """The function is called for what comes next as soon as this step has ended, whatever else is open."""
+
+
+class StepPlanned(StepOpened, frozen=True, kw_only=True):
+    """A step of a parallel group will be run by a call of its own."""
+
+
+class SleepStarted(StepOpened, frozen=True, kw_only=True):
+    """A run sleeps."""
+
+    until: datetime
+
+
+class WaitStarted(StepOpened, frozen=True, kw_only=True):
+    """A run waits for an event."""
+
+    event: str
+    condition: str | None
+    expires: datetime
+
+
+class InvokeStarted(StepOpened, frozen=True, kw_only=True):
+    """A run waits for another function."""
+
+    function: str
+    event: Event
+    """The `inngest/function.invoked` that starts it."""
+    expires: datetime
+
+
+class StepEnded(Entry, frozen=True, kw_only=True):
+    """A step's outcome is known, whatever kind of step it is."""
+
+    step: StepId
+    title: str
+    op: Literal["RUN", "SLEEP", "WAIT_FOR_EVENT", "INVOKE"]
+    memo: msgspec.Raw
+    """What later calls are given for it."""
+    output: msgspec.Raw | None = None
+    problem: Problem | None = None
+    timed_out: bool = False
+    event_id: EventId | None = None
+    """The event that a wait was for, or that told of an invoked function's end."""
+    run_id: RunId | None = None
+    """The run that an invoke has started."""
+
+
+class RunEnded(Entry, frozen=True):
+    """A run is over."""
+
+    ends_stream: ClassVar[bool] = True
+
+    status: Status
+    output: msgspec.Raw | None = None
+    """The function's result, or the error as readers are shown it."""
+    problem: Problem | None = None

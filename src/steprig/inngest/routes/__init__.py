@@ -1,0 +1,1 @@
+"""The HTTP face of the dev server, one module for each family of paths."""

@@ -1,0 +1,125 @@
+"""The state of a run: a fold over its records."""
+
+from typing import TypeVar
+
+import msgspec
+
+from steprig.inngest.events import Event
+from steprig.inngest.functions import AppName, Slug
+from steprig.inngest.opcodes import DISCOVERY, StepId
+from steprig.inngest.records import (
+    AttemptFailed,
+    CallAnswered,
+    CallStarted,
+    Job,
+    JobId,
+    JobQueued,
+    RunEnded,
+    RunId,
+    RunQueued,
+    StepEnded,
+    StepOpened,
+)
+from steprig.kernel import Entry, Status
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+COALESCING_VERSION = 2
+"""From this request version on, a parallel group is followed by one discovery, not one for each step."""
+
+
+class RunState(msgspec.Struct, frozen=True):
+    """What deciding about a run needs to know."""
+
+    id: RunId
+    function: Slug
+    app: AppName
+    events: tuple[Event, ...]
+    max_attempts: int
+    correlation_id: str | None = None
+    status: Status = Status.QUEUED
+    memos: dict[StepId, msgspec.Raw] = {}
+    """What each ended step gave, in the order in which they ended. Never changed in place."""
+    memo_bytes: int = 0
+    jobs: dict[JobId, Job] = {}
+    """Calls that have to be made or are being made."""
+    open: dict[StepId, StepOpened] = {}
+    """Steps whose outcome is to come."""
+    group: frozenset[StepId] = frozenset()
+    """Steps that have to end, all of them, before the function is called for what comes next."""
+    one_step_a_call: bool = False
+    """The `disable_immediate_execution` of calls: report the next step, do not run it."""
+    version: int = -1
+    """The request version that the SDK has answered with; -1 before its first answer."""
+
+    def knows(self, step: StepId) -> bool:
+        """True when the step has been reported before, so that a report of it is a repetition."""
+        return step in self.memos or step in self.open
+
+
+def fold(state: RunState | None, entry: Entry) -> RunState | None:
+    """The state after an entry. Entries of another kind leave it as it is."""
+    if isinstance(entry, RunQueued):
+        return RunState(entry.run_id, entry.function, entry.app, entry.events, entry.max_attempts, entry.correlation_id)
+    return state if state is None else advance(state, entry)
+
+
+def advance(state: RunState, entry: Entry) -> RunState:
+    """The state of a run that exists, after an entry."""
+    match entry:
+        case CallStarted():
+            return state if state.status is Status.RUNNING else _with(state, status=Status.RUNNING)
+        case CallAnswered():
+            return _answered(state, entry)
+        case JobQueued():
+            return _queued(state, entry.job)
+        case StepEnded():
+            return _step_ended(state, entry)
+        case StepOpened():
+            return _with(state, open=state.open | {entry.step: entry})
+        case AttemptFailed():
+            jobs = _without(state.jobs, entry.job_id)
+            return _with(state, jobs=jobs | {entry.retry.id: entry.retry} if entry.retry else jobs)
+        case RunEnded():
+            return _with(state, status=entry.status, jobs={})
+        case _:
+            return state
+
+
+def _answered(state: RunState, entry: CallAnswered) -> RunState:
+    return _with(
+        state,
+        jobs=_without(state.jobs, entry.job_id),
+        version=entry.version,
+        group=state.group | set(entry.group),
+        one_step_a_call=state.one_step_a_call or entry.ops > 1,
+    )
+
+
+def _queued(state: RunState, job: Job) -> RunState:
+    clears = job.step == DISCOVERY and state.version >= COALESCING_VERSION
+    return _with(
+        state,
+        jobs=state.jobs | {job.id: job},
+        one_step_a_call=state.one_step_a_call and not clears,
+    )
+
+
+def _step_ended(state: RunState, entry: StepEnded) -> RunState:
+    return _with(
+        state,
+        memos=state.memos | {entry.step: entry.memo},
+        memo_bytes=state.memo_bytes + len(entry.memo),
+        open=_without(state.open, entry.step),
+        group=state.group - {entry.step},
+    )
+
+
+_with = msgspec.structs.replace
+
+
+def _without(mapping: dict[K, V], key: K) -> dict[K, V]:
+    left = mapping.copy()
+    left.pop(key, None)
+    return left

@@ -1,0 +1,108 @@
+"""How functions are called over HTTP."""
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+import aiohttp
+from yarl import URL
+
+from steprig.inngest.call_request import CallRequest
+from steprig.inngest.limits import CALL_TIMEOUT, MAX_REPLY_BYTES
+from steprig.inngest.opcodes import StepId
+from steprig.inngest.replies import NoReply, Reply
+
+_KEEP_ALIVE = 1.0
+"""Seconds for which an idle connection is used again: less than any server keeps one open."""
+
+_CHUNK = 1 << 16
+
+
+class Transport(Protocol):
+    """Carries a call to an SDK and its answer back."""
+
+    async def call(self, url: str, step: StepId, request: CallRequest) -> Reply | NoReply:
+        """Call a function. Every failure is an answer, too."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of all connections."""
+        ...
+
+
+class HttpTransport:
+    """Calls functions that an SDK serves over HTTP.
+
+    Args:
+        sign: Gives the signature header for a body, where calls have to be signed.
+    """
+
+    def __init__(self, sign: Callable[[bytes], str] | None = None) -> None:
+        self._sign = sign
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE),
+            timeout=aiohttp.ClientTimeout(total=CALL_TIMEOUT.total_seconds(), sock_connect=10),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            skip_auto_headers=("Accept",),
+        )
+
+    async def call(self, url: str, step: StepId, request: CallRequest) -> Reply | NoReply:
+        """See `Transport.call`."""
+        headers = dict(request.headers)
+        if self._sign is not None:
+            headers["X-Inngest-Signature"] = self._sign(request.body)
+        try:
+            async with self._session.post(
+                targeted(url, step), data=request.body, headers=headers, allow_redirects=False
+            ) as response:
+                return await _reply(response)
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
+            return NoReply("Unable to reach SDK URL")
+
+    async def close(self) -> None:
+        """See `Transport.close`."""
+        await self._session.close()
+
+
+def targeted(url: str, step: StepId) -> URL:
+    """The URL of a function with the step to run in it. Function ids may hold any character."""
+    parts = urlsplit(url)
+    query = [(key, value) for key, value in parse_qsl(parts.query, keep_blank_values=True) if key != "stepId"]
+    return URL(urlunsplit(parts._replace(query=urlencode([*query, ("stepId", step)]))), encoded=True)
+
+
+async def _reply(response: aiohttp.ClientResponse) -> Reply | NoReply:
+    body = await _read(response)
+    if body is None:
+        return NoReply(
+            "Your function's response body exceeds the maximum size limit", name="output_too_large", retry=False
+        )
+    headers = response.headers
+    return Reply(
+        status=response.status,
+        body=body,
+        is_sdk="x-inngest-sdk" in headers,
+        no_retry=headers.get("x-inngest-no-retry", "").lower() == "true",
+        retry_after=headers.get("retry-after"),
+        version=_version(headers),
+        content_type=headers.get("content-type", ""),
+    )
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes | None:
+    """The body, or None as soon as it is larger than an answer may be."""
+    if (response.content_length or 0) > MAX_REPLY_BYTES:
+        return None
+    body = bytearray()
+    async for chunk in response.content.iter_chunked(_CHUNK):
+        body += chunk
+        if len(body) > MAX_REPLY_BYTES:
+            return None
+    return bytes(body)
+
+
+def _version(headers: Mapping[str, str]) -> int:
+    try:
+        return int(headers.get("x-inngest-req-version", ""))
+    except ValueError:
+        return 1

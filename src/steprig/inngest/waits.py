@@ -1,0 +1,54 @@
+"""The steps that wait for an event, found by its name."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from steprig.inngest.expressions import Expression
+from steprig.inngest.opcodes import StepId
+from steprig.inngest.records import RunId, WaitStarted
+
+
+class Wait(NamedTuple):
+    """A step that waits, in its run."""
+
+    run_id: RunId
+    step: StepId
+    condition: Expression | None
+    trigger: Mapping[str, Any]
+    """The run's first event, which the condition calls `event`."""
+
+    def accepts(self, event: Mapping[str, Any]) -> bool:
+        """Whether this is the event that is waited for; the condition calls it `async`."""
+        if self.condition is None:
+            return True
+        variables: dict[str, Any] = {"event": self.trigger, "async": event}
+        return self.condition.matches(**variables)
+
+
+class Waits:
+    """All steps that wait, by the name of the event."""
+
+    def __init__(self) -> None:
+        self._by_event: dict[str, dict[tuple[RunId, StepId], Wait]] = {}
+        self._events: dict[tuple[RunId, StepId], str] = {}
+
+    def add(self, run_id: RunId, started: WaitStarted, trigger: Mapping[str, Any]) -> None:
+        """A step begins to wait."""
+        key = run_id, started.step
+        condition = Expression.compile(started.condition) if started.condition else None
+        self._events[key] = started.event
+        self._by_event.setdefault(started.event, {})[key] = Wait(run_id, started.step, condition, trigger)
+
+    def remove(self, run_id: RunId, step: StepId) -> None:
+        """A step waits no longer, if it did."""
+        event = self._events.pop((run_id, step), None)
+        if event is None:
+            return
+        waits = self._by_event[event]
+        del waits[run_id, step]
+        if not waits:
+            del self._by_event[event]
+
+    def for_event(self, name: str) -> list[Wait]:
+        """The steps that wait for an event of this name, in the order in which they began to."""
+        return list(self._by_event.get(name, {}).values())
