@@ -89,9 +89,9 @@ class Engine:
         for registered, correlation_id in self._started_by(event):
             self._begin(registered, event, correlation_id)
         if waits:
-            fields = event.fields()
+            fields, now = event.fields(), self._rig.clock.now()
             for wait in waits:
-                if wait.accepts(fields) and (state := self._runs.get(wait.run_id)) is not None:
+                if wait.accepts(fields, now) and (state := self._runs.get(wait.run_id)) is not None:
                     self._commit(decide.match(state, wait.step, event, self._given()))
 
     def cancel(self, run_id: RunId) -> bool:
@@ -128,7 +128,7 @@ class Engine:
             yield invoked, invocation.correlation_id
         fields: dict[str, object] = {}
         for registered, trigger in list(self.apps.started_by(event.name)):
-            if registered.function.id in seen or not _meets(trigger, event, fields):
+            if registered.function.id in seen or not _meets(trigger, event, fields, self._rig.clock.now()):
                 continue
             seen.add(registered.function.id)
             yield registered, None
@@ -282,13 +282,13 @@ class Engine:
         return self.apps.function(slug) is not None
 
 
-def _meets(trigger: Trigger, event: Event, fields: dict[str, object]) -> bool:
+def _meets(trigger: Trigger, event: Event, fields: dict[str, object], now: datetime) -> bool:
     """Whether an event meets a trigger's condition. `fields` keeps the decoded event from one call to the next."""
     if not trigger.expression:
         return True
     if not fields:
         fields.update(event.fields())
     try:
-        return Expression.compile(trigger.expression).matches(event=fields)
+        return Expression.compile(trigger.expression).matches(now=now, event=fields)
     except ExpressionError:
         return False

@@ -1,6 +1,7 @@
 """The steps that wait for an event, found by its name."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from steprig.inngest.expressions import Expression
@@ -17,12 +18,12 @@ class Wait(NamedTuple):
     trigger: Mapping[str, Any]
     """The run's first event, which the condition calls `event`."""
 
-    def accepts(self, event: Mapping[str, Any]) -> bool:
+    def accepts(self, event: Mapping[str, Any], now: datetime) -> bool:
         """Whether this is the event that is waited for; the condition calls it `async`."""
         if self.condition is None:
             return True
         variables: dict[str, Any] = {"event": self.trigger, "async": event}
-        return self.condition.matches(**variables)
+        return self.condition.matches(now=now, **variables)
 
 
 class Waits:
