@@ -67,12 +67,11 @@ class InvokePayload(msgspec.Struct, frozen=True):
 
 
 class InvokeOptions(Options, frozen=True):
-    """Of `InvokeFunction`; its keys are not camel-cased on the wire."""
+    """Of `InvokeFunction`."""
 
-    function_id: str = ""
+    function_id: str = msgspec.field(name="function_id", default="")
     payload: InvokePayload = InvokePayload()
     timeout: str | None = None
-    parallel_mode: str | None = msgspec.field(name="parallelMode", default=None)
 
 
 _GROUPED = frozenset({"Step", "StepRun", "StepFailed", "StepPlanned", "Sleep", "WaitForEvent", "InvokeFunction"})
@@ -89,7 +88,7 @@ class Op(msgspec.Struct, frozen=True, rename="camel"):
     display_name: str | None = None
     opts: msgspec.Raw = msgspec.Raw(b"null")
     data: msgspec.Raw = msgspec.Raw(b"null")
-    error: msgspec.Raw | None = None
+    error: msgspec.Raw = msgspec.Raw(b"null")
 
     @property
     def title(self) -> str:

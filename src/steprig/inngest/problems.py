@@ -2,6 +2,7 @@
 
 import msgspec
 
+from steprig.inngest.events import NULL
 from steprig.inngest.limits import MAX_STEPS
 from steprig.inngest.opcodes import Op, UserError
 from steprig.inngest.records import Problem
@@ -28,7 +29,7 @@ def of_function(reply: Reply) -> Problem:
 
 def of_step(op: Op, *, no_retry: bool) -> Problem:
     """A step's error."""
-    sent = op.error if op.error is not None else _raw({"name": "Error", "message": "the step failed without an error"})
+    sent = op.error if op.error != NULL else _raw({"name": "Error", "message": "the step failed without an error"})
     error = _user_error(sent) or UserError()
     if no_retry:
         sent = _raw(msgspec.json.decode(sent) | {"noRetry": True})
