@@ -100,6 +100,10 @@ class DevServer:
         """What the server has logged."""
         return self._server.logs
 
+    def runs_of(self, event_id: str) -> list[str]:
+        """The ids of the runs that an event has started so far. Takes the id that sending it returned."""
+        return [*self._platform.engine.index.runs_of(event_id)]
+
     def start(self) -> Self:
         """Listen. Returns itself once requests are answered.
 

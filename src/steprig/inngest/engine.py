@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
 from steprig.inngest import decide, internal_events
+from steprig.inngest.admission import Admission
 from steprig.inngest.apps import Apps, Registered
-from steprig.inngest.call_request import call_request
+from steprig.inngest.call_request import CallRequest, call_request
 from steprig.inngest.decision import Decision, Given
 from steprig.inngest.events import Event
 from steprig.inngest.expressions import Expression, ExpressionError
@@ -61,6 +62,7 @@ class Engine:
         self.index = Index(rig.journal)
         self._rig = rig
         self._transport = transport
+        self._admission = Admission()
         self._retry_interval = retry_interval
         self._jitter = random.Random(seed).random
         self._runs: dict[RunId, RunState] = {}
@@ -266,17 +268,25 @@ class Engine:
 
     async def _make_call(self, run_id: RunId, job: Job, work: Work) -> None:
         with work:
-            state = self._runs.get(run_id)
-            if state is None or job.id not in state.jobs:
-                return
-            decision = Decision(state, given := self._given())
-            decision.add(CallStarted(job.id))
-            self._commit(decision)
-            function = self.apps.last_known(state.function).function
-            request = call_request(decision.state, job, given.new_id())
-            reply = await self._transport.call(function.entry.runtime.url, job.step, request)
+            async with self._admission:
+                call = self._start_call(run_id, job)
+                if call is None:
+                    return
+                url, request = call
+                reply = await self._transport.call(url, job.step, request)
             if (state := self._runs.get(run_id)) is not None:
                 self._commit(decide.answer(state, job.id, reply, self._given(), self._function_exists))
+
+    def _start_call(self, run_id: RunId, job: Job) -> tuple[str, CallRequest] | None:
+        """Record that a call is made, and say what to send where; None when the run is over or has gone on."""
+        state = self._runs.get(run_id)
+        if state is None or job.id not in state.jobs:
+            return None
+        decision = Decision(state, given := self._given())
+        decision.add(CallStarted(job.id))
+        self._commit(decision)
+        function = self.apps.last_known(state.function).function
+        return function.entry.runtime.url, call_request(decision.state, job, given.new_id())
 
     def _function_exists(self, slug: str) -> bool:
         return self.apps.function(slug) is not None

@@ -4,6 +4,8 @@ import binascii
 import os
 from base64 import b64decode
 from datetime import UTC, datetime
+from functools import lru_cache
+from random import Random
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 _ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford base 32
@@ -13,6 +15,12 @@ _RANDOMNESS_SIZE = 10
 _COUNTER_SIZE = 4
 _COUNTER_LIMIT = 1 << 32
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+# Not os.urandom: a system call lets go of the GIL, and getting it back from busy threads takes up to 5 ms.
+# Not the shared generator either: tests seed that, and would draw the same ids again.
+_random = Random()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_random.seed)
 
 _APPS = uuid5(NAMESPACE_URL, "https://steprig.dev/inngest/app")
 _FUNCTIONS = uuid5(NAMESPACE_URL, "https://steprig.dev/inngest/function")
@@ -83,6 +91,7 @@ def seeded_event_id(seed_header: str, index: int) -> str | None:
     return ulid_at(millis, entropy[:-_COUNTER_SIZE] + (counter % _COUNTER_LIMIT).to_bytes(_COUNTER_SIZE, "big"))
 
 
+@lru_cache(4096)
 def app_uuid(name: str) -> UUID:
     """The id of an app: the same for the same name, today and after a restart.
 
@@ -95,6 +104,7 @@ def app_uuid(name: str) -> UUID:
     return uuid5(_APPS, name)
 
 
+@lru_cache(4096)
 def function_uuid(slug: str) -> UUID:
     """The id of a function: the same for the same slug, today and after a restart.
 

@@ -1,6 +1,7 @@
 """How functions are called over HTTP."""
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Protocol
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -64,6 +65,7 @@ class HttpTransport:
         await self._session.close()
 
 
+@lru_cache(4096)
 def targeted(url: str, step: StepId) -> URL:
     """The URL of a function with the step to run in it. Function ids may hold any character."""
     parts = urlsplit(url)
