@@ -27,6 +27,7 @@ class DevServer:
         retry_interval: The time between attempts, instead of the dev server's growing backoff.
         strict_port: Fail when `port` is busy, instead of taking a free one.
         poll_interval: Seconds between two syncs with each of `sdk_urls`; None to sync once.
+        crons: Whether cron triggers start functions.
         discovery: Look for apps on this machine's usual ports.
         log_level: How much of its own requests the server logs, as for Uvicorn.
         seed: Makes the jitter of retries repeatable.
@@ -46,6 +47,7 @@ class DevServer:
         retry_interval: timedelta | None = None,
         strict_port: bool = False,
         poll_interval: float | None = None,
+        crons: bool = False,
         discovery: bool = False,
         log_level: str = "warning",
         seed: int | None = None,
@@ -61,6 +63,7 @@ class DevServer:
                 kind=kind,
                 retry_interval=retry_interval,
                 poll_interval=poll_interval,
+                crons=crons,
                 discovery=discovery,
                 seed=seed,
             )

@@ -39,6 +39,7 @@ from steprig.inngest.records import (
     StepEnded,
     WaitStarted,
 )
+from steprig.inngest.schedules import Schedules
 from steprig.inngest.state import RunState
 from steprig.inngest.transport import Transport
 from steprig.inngest.waits import Waits
@@ -52,11 +53,18 @@ class Engine:
         rig: Where it runs; gives the clock, the journal and the loop.
         transport: Calls the functions.
         retry_interval: How long to wait before each retry, instead of the dev server's backoff.
+        crons: Whether cron triggers start functions.
         seed: Makes the jitter of retries repeatable.
     """
 
     def __init__(
-        self, rig: Rig, transport: Transport, *, retry_interval: timedelta | None = None, seed: int | None = None
+        self,
+        rig: Rig,
+        transport: Transport,
+        *,
+        retry_interval: timedelta | None = None,
+        crons: bool = False,
+        seed: int | None = None,
     ) -> None:
         self.apps = Apps(rig.journal)
         self.index = Index(rig.journal)
@@ -69,6 +77,9 @@ class Engine:
         self._waits = Waits()
         self._timers: dict[RunId, dict[str, Timer]] = {}
         self._calls: set[asyncio.Task[None]] = set()
+        self._schedules = Schedules(rig, self.apps, self._tick)
+        self._crons = crons
+        self._refresh_schedules()
 
     # --- What happens -------------------------------------------------------------------------------
 
@@ -78,11 +89,13 @@ class Engine:
         if known == app:
             return False
         self._append(stream_of(APP, app.name), AppSynced(app))
+        self._refresh_schedules()
         return True
 
     def remove(self, name: AppName) -> None:
         """Forget an app: its functions are not started any more."""
         self._append(stream_of(APP, name), AppRemoved(name))
+        self._refresh_schedules()
 
     def receive(self, event: Event) -> None:
         """Take an event in: start the functions and resume the steps that it is for."""
@@ -110,6 +123,7 @@ class Engine:
 
     async def stop(self) -> None:
         """Drop every timer and end the calls that are being made."""
+        self._schedules.stop()
         for run_id in list(self._timers):
             self._cancel_timers(run_id)
         calls = list(self._calls)
@@ -149,6 +163,17 @@ class Engine:
             correlation_id=correlation_id,
         )
         self._commit(decide.begin(queued, given, not_before=self._asked_for(event)))
+
+    def _refresh_schedules(self) -> None:
+        if self._crons:
+            self._schedules.refresh()
+
+    def _tick(self, slug: Slug, cron: str, at: datetime) -> None:
+        registered = self.apps.function(slug)
+        if registered is not None:
+            event = internal_events.scheduled(cron, at, self._given())
+            self._append(stream_of(EVENT, event.internal_id), EventReceived(event))
+            self._begin(registered, event, None)
 
     def _asked_for(self, event: Event) -> datetime | None:
         """The future time that an event asks for.

@@ -19,6 +19,7 @@ INVOKED = "inngest/function.invoked"
 FINISHED = "inngest/function.finished"
 FAILED = "inngest/function.failed"
 CANCELLED = "inngest/function.cancelled"
+SCHEDULED = "inngest/scheduled.timer"
 
 _STATUS_WORDS = {Status.COMPLETED: "Completed", Status.FAILED: "Failed", Status.CANCELLED: "Cancelled"}
 
@@ -52,6 +53,12 @@ def invocation_of(event: Event) -> Invocation | None:
         return None
     marks = _members(event.data).get("_inngest")
     return None if marks is None else msgspec.json.decode(marks, type=Invocation)
+
+
+def scheduled(cron: str, at: datetime, given: Given) -> Event:
+    """`inngest/scheduled.timer`: starts the function that has this cron trigger."""
+    moment = at.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return _event(SCHEDULED, {"cron": cron, "scheduledAt": moment, "fireAt": moment}, given, user_id=moment)
 
 
 def of_ended_run(state: RunState, ended: RunEnded, given: Given) -> list[Event]:

@@ -61,7 +61,9 @@ class _Running:
         key = options.signing_key
         self.rig = rig
         self.transport = HttpTransport(None if key is None else lambda body: sign_request(body, key, int(time.time())))
-        self.engine = Engine(rig, self.transport, retry_interval=options.retry_interval, seed=options.seed)
+        self.engine = Engine(
+            rig, self.transport, retry_interval=options.retry_interval, crons=options.crons, seed=options.seed
+        )
         self.syncer = Syncer(self.engine, options)
 
     async def stop(self) -> None:

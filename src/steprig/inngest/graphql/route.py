@@ -1,11 +1,12 @@
 """The GraphQL endpoint over HTTP."""
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from ariadne import graphql, make_executable_schema
-from graphql import GraphQLError
+from graphql import GraphQLError, GraphQLSchema
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -14,12 +15,16 @@ from steprig.inngest.graphql.resolvers import TYPES
 from steprig.inngest.platform import InngestPlatform
 from steprig.inngest.routes.answers import Json
 
-_SCHEMA = Path(__file__).with_name("schema.graphql").read_text()
+
+@cache
+def _schema() -> GraphQLSchema:
+    """The schema, made once for all servers of the process: that takes longer than a server's start."""
+    return make_executable_schema(Path(__file__).with_name("schema.graphql").read_text(), *TYPES)
 
 
 def graphql_routes(platform: InngestPlatform) -> list[Route]:
     """The GraphQL endpoint."""
-    schema = make_executable_schema(_SCHEMA, *TYPES)
+    schema = _schema()
 
     async def answer(request: Request) -> Response:
         try:
