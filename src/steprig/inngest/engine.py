@@ -209,7 +209,7 @@ class Engine:
             case SleepStarted(step=step, until=until, title=title):
                 self._set_timer(state.id, step, until, TimerKind.DELAY, f"sleep {title!r}", self._wake)
             case WaitStarted(step=step, expires=expires, title=title):
-                self._waits.add(state.id, entry, state.events[0].fields())
+                self._waits.add(state.id, entry, state.events[0].fields() if entry.condition else {})
                 self._set_timer(state.id, step, expires, TimerKind.DEADLINE, f"wait {title!r}", self._time_out)
             case InvokeStarted(step=step, expires=expires, title=title, event=event):
                 self._set_timer(state.id, step, expires, TimerKind.DEADLINE, f"invoke {title!r}", self._time_out)

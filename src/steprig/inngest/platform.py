@@ -1,6 +1,7 @@
 """The Inngest dev server as a part that plugs into a rig."""
 
 import time
+from collections.abc import Callable
 
 from steprig.inngest.engine import Engine
 from steprig.inngest.options import Options
@@ -58,11 +59,14 @@ class InngestPlatform:
 
 class _Running:
     def __init__(self, rig: Rig, options: Options) -> None:
-        key = options.signing_key
         self.rig = rig
-        self.transport = HttpTransport(None if key is None else lambda body: sign_request(body, key, int(time.time())))
+        self.transport = HttpTransport(_signer(options.signing_key))
         self.engine = Engine(
-            rig, self.transport, retry_interval=options.retry_interval, crons=options.crons, seed=options.seed
+            rig,
+            self.transport,
+            retry_interval=options.retry_interval,
+            crons=options.crons,
+            seed=options.seed,
         )
         self.syncer = Syncer(self.engine, options)
 
@@ -70,3 +74,7 @@ class _Running:
         await self.syncer.stop()
         await self.engine.stop()
         await self.transport.close()
+
+
+def _signer(key: str | None) -> Callable[[bytes], str] | None:
+    return None if key is None else lambda body: sign_request(body, key, int(time.time()))
