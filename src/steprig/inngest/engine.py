@@ -151,9 +151,9 @@ class Engine:
 
     def _begin(self, registered: Registered, event: Event, correlation_id: str | None) -> None:
         function = registered.function
-        if self.index.has_started(function.id, event.id):
-            return
         given = self._given()
+        if self.index.has_started(function.id, event.id, given.now):
+            return
         queued = RunQueued(
             run_id=RunId(given.new_id()),
             function=function.id,
@@ -209,7 +209,7 @@ class Engine:
             case SleepStarted(step=step, until=until, title=title):
                 self._set_timer(state.id, step, until, TimerKind.DELAY, f"sleep {title!r}", self._wake)
             case WaitStarted(step=step, expires=expires, title=title):
-                self._waits.add(state.id, entry, state.events[0].fields() if entry.condition else {})
+                self._waits.add(state.id, entry)
                 self._set_timer(state.id, step, expires, TimerKind.DEADLINE, f"wait {title!r}", self._time_out)
             case InvokeStarted(step=step, expires=expires, title=title, event=event):
                 self._set_timer(state.id, step, expires, TimerKind.DEADLINE, f"invoke {title!r}", self._time_out)

@@ -8,7 +8,7 @@ import msgspec
 from steprig.inngest import internal_events, problems
 from steprig.inngest.decision import Decision
 from steprig.inngest.durations import DurationError, parse_time_or_duration
-from steprig.inngest.expressions import Expression, ExpressionError
+from steprig.inngest.expressions import ExpressionError, substitute
 from steprig.inngest.limits import DEFAULT_WAIT, MAX_SLEEP, MAX_STEP_BYTES
 from steprig.inngest.opcodes import InvokeOptions, Op, SleepOptions, WaitOptions
 from steprig.inngest.records import InvokeStarted, Job, Problem, SleepStarted, StepEnded, StepPlanned, WaitStarted
@@ -91,15 +91,14 @@ def _sleep(decision: Decision, op: Op) -> None:
 def _wait(decision: Decision, op: Op) -> None:
     options = op.options(WaitOptions)
     expires = _moment(decision, options.timeout, MAX_SLEEP, "the timeout of the wait")
-    if options.condition:
-        Expression.compile(options.condition)
+    trigger = decision.state.events[0]
     decision.add(
         WaitStarted(
             step=op.id,
             title=op.title,
             races=op.races,
             event=options.event or op.name or "",
-            condition=options.condition or None,
+            condition=substitute(options.condition, trigger.fields()) if options.condition else None,
             expires=expires or decision.given.now + DEFAULT_WAIT,
         )
     )

@@ -15,14 +15,16 @@ class Wait(NamedTuple):
     run_id: RunId
     step: StepId
     condition: Expression | None
-    trigger: Mapping[str, Any]
-    """The run's first event, which the condition calls `event`."""
 
     def accepts(self, event: Mapping[str, Any], now: datetime) -> bool:
-        """Whether this is the event that is waited for; the condition calls it `async`."""
+        """Whether this is the event that is waited for.
+
+        The condition calls it `async`. What the run's own event had is written into the condition already, so
+        what is left of `event` is missing.
+        """
         if self.condition is None:
             return True
-        variables: dict[str, Any] = {"event": self.trigger, "async": event}
+        variables: dict[str, Any] = {"event": {}, "async": event}
         return self.condition.matches(now=now, **variables)
 
 
@@ -33,12 +35,12 @@ class Waits:
         self._by_event: dict[str, dict[tuple[RunId, StepId], Wait]] = {}
         self._events: dict[tuple[RunId, StepId], str] = {}
 
-    def add(self, run_id: RunId, started: WaitStarted, trigger: Mapping[str, Any]) -> None:
+    def add(self, run_id: RunId, started: WaitStarted) -> None:
         """A step begins to wait."""
         key = run_id, started.step
         condition = Expression.compile(started.condition) if started.condition else None
         self._events[key] = started.event
-        self._by_event.setdefault(started.event, {})[key] = Wait(run_id, started.step, condition, trigger)
+        self._by_event.setdefault(started.event, {})[key] = Wait(run_id, started.step, condition)
 
     def remove(self, run_id: RunId, step: StepId) -> None:
         """A step waits no longer, if it did."""
