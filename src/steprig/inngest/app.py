@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
@@ -18,6 +19,7 @@ from steprig.inngest.routes.answers import Json, failure
 from steprig.inngest.routes.app_api import app_routes
 from steprig.inngest.routes.event_api import event_routes
 from steprig.inngest.routes.rest_api import rest_routes
+from steprig.inngest.routes.wait_api import wait_routes
 from steprig.kernel import Rig
 
 _METHODS = ["GET", "POST", "PUT", "DELETE", "OPTIONS"]
@@ -43,6 +45,7 @@ def create_app(platform: InngestPlatform, rig: Rig) -> Starlette:
             *app_routes(platform),
             *rest_routes(platform),
             *graphql_routes(platform),
+            *wait_routes(platform),
             Route("/v0/connect/start", start_connect, methods=["POST"]),
             Route("/health", health, methods=["GET"]),
         ],
@@ -50,13 +53,13 @@ def create_app(platform: InngestPlatform, rig: Rig) -> Starlette:
             Middleware(ServerKind, kind=platform.options.kind),
             Middleware(CORSMiddleware, allow_origins=["*"], allow_methods=_METHODS, allow_headers=["*"], max_age=3600),
         ],
-        exception_handlers={404: not_found},
+        exception_handlers={404: not_found, 500: partial(failed, kind=platform.options.kind)},
         lifespan=lifespan,
     )
 
 
 class ServerKind:
-    """Says on every response which kind of server answers."""
+    """Says on every response which kind of server answers, and that clients may wait for changes at `/steprig`."""
 
     def __init__(self, app: ASGIApp, kind: str) -> None:
         self._app = app
@@ -67,7 +70,9 @@ class ServerKind:
 
         async def send_with_kind(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)["X-Inngest-Server-Kind"] = self._kind
+                headers = MutableHeaders(scope=message)
+                headers["X-Inngest-Server-Kind"] = self._kind
+                headers["X-Steprig"] = "1"
             await send(message)
 
         await self._app(scope, receive, send_with_kind if scope["type"] == "http" else send)
@@ -89,3 +94,10 @@ async def not_found(request: Request, error: Exception) -> Response:
     """Any path that there is not."""
     del error
     return failure(404, f"there is no {request.method} {request.url.path}")
+
+
+async def failed(request: Request, error: Exception, kind: str) -> Response:
+    """A fault of the server. Nothing wraps this answer, so that it has to say itself where it is from."""
+    answer = failure(500, f"a fault in steprig at {request.method} {request.url.path}: {error!r}; please report it")
+    answer.headers["X-Inngest-Server-Kind"] = kind
+    return answer

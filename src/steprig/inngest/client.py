@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Set
+from collections.abc import Set as AbstractSet
 from typing import Any, Final
 
 import httpx
@@ -112,7 +112,7 @@ class DevServerClient:
     async def wait_for_run_status(
         self,
         run_id: str,
-        status: RunStatus | Set[RunStatus],
+        status: RunStatus | AbstractSet[RunStatus],
         *,
         timeout: float | None = None,
         skip_deadlines: bool = False,

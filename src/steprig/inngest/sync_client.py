@@ -1,6 +1,7 @@
 """The sync face of `DevServerClient`: the same methods for tests that are not async."""
 
-from collections.abc import Awaitable, Callable, Set
+from collections.abc import Awaitable, Callable
+from collections.abc import Set as AbstractSet
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -34,7 +35,7 @@ class SyncDevServerClient:
     def wait_for_run_status(
         self,
         run_id: str,
-        status: RunStatus | Set[RunStatus],
+        status: RunStatus | AbstractSet[RunStatus],
         *,
         timeout: float | None = None,
         skip_deadlines: bool = False,

@@ -14,6 +14,7 @@ from starlette.routing import Route
 from steprig.inngest.graphql.resolvers import TYPES
 from steprig.inngest.platform import InngestPlatform
 from steprig.inngest.routes.answers import Json
+from steprig.inngest.wire import UNREADABLE
 
 
 @cache
@@ -29,10 +30,10 @@ def graphql_routes(platform: InngestPlatform) -> list[Route]:
     async def answer(request: Request) -> Response:
         try:
             query = msgspec.json.decode(await request.body(), type=dict[str, Any])
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except UNREADABLE as error:
             return _refusal(f"the body is no JSON object: {error}", 400, "BAD_REQUEST")
-        valid, result = await graphql(schema, query, context_value=platform, error_formatter=_error)
-        if valid and "data" in result:
+        _, result = await graphql(schema, query, context_value=platform, error_formatter=_error)
+        if "data" in result:  # null where a field failed that may not be null, which makes no query invalid
             return Json(result)
         return Json({"errors": [_marked(error) for error in result.get("errors", ())], "data": None}, 422)
 
