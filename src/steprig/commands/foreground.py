@@ -1,0 +1,80 @@
+"""What the main thread does while servers run in theirs: it writes what it is told, until it is told to stop."""
+
+import os
+import queue
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from types import FrameType, TracebackType
+from typing import Final, Self
+
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+
+_WINDOWS_TICK: Final = 0.2
+"""Seconds. On Windows a signal does not wake a thread that waits for a lock."""
+
+Text = str | Callable[[], str]
+
+
+class Foreground:
+    """Within the block, Ctrl-C and SIGTERM raise nothing: they end `run`, now or as soon as it is called.
+
+    So servers that are entered inside the block are always left in the usual way, however often
+    and however early somebody presses Ctrl-C. Only the main thread may enter it.
+
+        with Foreground() as foreground, UvicornTestServer(app):
+            foreground.run()
+    """
+
+    def __init__(self) -> None:
+        # `SimpleQueue.put` never waits, and may interrupt itself: signal handlers may call it.
+        self._texts: queue.SimpleQueue[Text | None] = queue.SimpleQueue()
+
+    def say(self, text: Text) -> None:
+        """Have `run` write a text, or what `text()` gives then, to standard output.
+
+        Any thread may call it, and never waits for whoever reads the output.
+        """
+        self._texts.put(text)
+
+    def run(self) -> None:
+        """Write what is said, until the process is asked to end. A reader who goes away is no reason to end."""
+        while (text := self._next()) is not None:
+            _write(text if isinstance(text, str) else text())
+
+    def __enter__(self) -> Self:
+        self._before = {number: signal.signal(number, self._stop) for number in _SIGNALS}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        del number, frame
+        self._texts.put(None)
+
+    def _next(self) -> Text | None:
+        if sys.platform != "win32":
+            return self._texts.get()
+        while True:
+            with suppress(queue.Empty):
+                return self._texts.get(timeout=_WINDOWS_TICK)
+
+
+def _write(text: str) -> None:
+    encoding = sys.stdout.encoding or "utf-8"
+    try:
+        print(text.encode(encoding, "replace").decode(encoding), flush=True)
+    except BrokenPipeError:
+        # What is written later, and what Python flushes at its end, goes nowhere, too.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def ignore_signals() -> None:
+    """From now on Ctrl-C and SIGTERM do nothing: for the last moments of a process that ends anyway."""
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
