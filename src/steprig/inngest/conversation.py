@@ -115,6 +115,8 @@ class Conversation:
                 params={**parameters, "timeout": f"{seconds:.3f}"},
                 timeout=seconds + _ANSWER_MARGIN,
             )
+        except httpx.TimeoutException:
+            return  # too busy to say that there was no change; one more question, then the time is up
         except httpx.HTTPError as error:
             raise self._unreachable(f"it went away while {self._expected} was awaited ({error!r})") from error
         if response.is_error:

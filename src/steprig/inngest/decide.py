@@ -11,6 +11,7 @@ import msgspec
 from steprig.inngest import problems
 from steprig.inngest.decision import Decision, Given
 from steprig.inngest.events import NULL, Event
+from steprig.inngest.limits import MAX_STEP_BYTES
 from steprig.inngest.opcodes import StepId, decode_ops
 from steprig.inngest.records import (
     CallAnswered,
@@ -28,6 +29,7 @@ from steprig.inngest.records import (
 from steprig.inngest.replies import NoReply, Reply, unwrapped
 from steprig.inngest.state import RunState, fold
 from steprig.inngest.steps import FunctionExists, apply, error_memo
+from steprig.inngest.wire import UNREADABLE
 from steprig.kernel import Status
 
 PRIORITY = {"WaitForEvent": 0}
@@ -143,14 +145,27 @@ def cancel(state: RunState, given: Given) -> Decision:
     return decision
 
 
+def give_up(state: RunState, error: Exception, given: Given) -> Decision:
+    """steprig itself is at fault. The run ends, and says why: it would never end otherwise."""
+    decision = Decision(state, given)
+    if not decision.ended:
+        decision.fail(problems.broken("reading an answer", error))
+    return decision
+
+
 def _opcodes(decision: Decision, job: Job, reply: Reply, function_exists: FunctionExists) -> None:
     try:
         ops = decode_ops(reply.body)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        racing = {op.id for op in ops if op.races}
+    except UNREADABLE as error:
         _call_failed(decision, job, problems.of_opcodes(error), retry_after=reply.retry_after)
         return
+    for op in ops:
+        if op.op in ("StepRun", "Step") and len(op.data) > MAX_STEP_BYTES:
+            _call_failed(decision, job, problems.step_output_too_large(op))
+            return
     state = decision.state
-    group = tuple(op.id for op in ops if op.forms_group and op.id not in state.memos and not op.races)
+    group = tuple(op.id for op in ops if op.forms_group and op.id not in state.memos and op.id not in racing)
     decision.add(CallAnswered(job.id, reply.version, len(ops), group))
     for op in sorted(ops, key=lambda op: PRIORITY.get(op.op, 1)):
         if decision.ended:
@@ -169,12 +184,7 @@ def _call_failed(
 
 def _output(body: bytes) -> msgspec.Raw:
     """A run's output: JSON, or the text itself where the SDK sent none."""
-    if not body.strip():
-        return NULL
-    try:
-        return msgspec.json.decode(body, type=msgspec.Raw)
-    except msgspec.MsgspecError:
-        return msgspec.Raw(msgspec.json.encode(body.decode(errors="replace")))
+    return problems.as_sent(body) if body.strip() else NULL
 
 
 def _invoke_outcome(ended: RunEnded, finished: Event) -> tuple[msgspec.Raw, Problem | None]:

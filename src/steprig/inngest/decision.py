@@ -25,6 +25,8 @@ class Given(NamedTuple):
     """Draws a number from 0 to 1."""
     retry_interval: timedelta | None = None
     """Instead of the usual backoff."""
+    ahead: timedelta = timedelta()
+    """How far `now` is ahead of the clock by which SDKs tell the time. They turn the length of a sleep into its end."""
 
 
 class Decision:
@@ -100,8 +102,11 @@ class Decision:
         self.add(RunEnded(Status.CANCELLED))
 
     def _next_attempt(self, job: Job, retry_after: str | None) -> Job:
-        at = parse_retry_after(retry_after, self.given.now) if retry_after else None
+        at = self._asked_for(retry_after) if retry_after else None
         if at is None:
             interval = self.given.retry_interval
             at = self.given.now + (backoff(job.attempt, self.given.jitter()) if interval is None else interval)
         return msgspec.structs.replace(job, id=JobId(self.given.new_id()), attempt=job.attempt + 1, at=at)
+
+    def _asked_for(self, retry_after: str) -> datetime | None:
+        return parse_retry_after(retry_after, self.given.now, ahead=self.given.ahead)

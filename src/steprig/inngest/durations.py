@@ -122,15 +122,16 @@ def parse_time(text: str) -> datetime:
         raise DurationError(f"invalid time {text!r}: expected {expected}") from error
 
 
-def parse_time_or_duration(text: str, now: datetime) -> datetime:
+def parse_time_or_duration(text: str, now: datetime, *, ahead: timedelta = timedelta()) -> datetime:
     """Read an option that may be a point in time or a duration from now.
 
     Args:
         text: What `parse_time` or `parse_duration` reads.
         now: The moment from which a duration counts.
+        ahead: How far `now` is ahead of the clock by which a point in time was told.
 
     Returns:
-        The point in time.
+        The point in time, on the clock of `now`.
 
     Raises:
         DurationError: The text is neither.
@@ -142,7 +143,7 @@ def parse_time_or_duration(text: str, now: datetime) -> datetime:
     except OverflowError as error:
         raise DurationError(f"invalid duration {text!r}: it ends after the year 9999") from error
     try:
-        return parse_time(text)
+        return _shifted(parse_time(text), ahead)
     except DurationError as error:
         expected = "a duration such as '1h30m', an RFC 3339 time or an HTTP date"
         raise DurationError(f"invalid time or duration {text!r}: expected {expected}") from error
@@ -168,7 +169,7 @@ def backoff(attempt: int, jitter: float) -> timedelta:
     return _BACKOFF[min(attempt, len(_BACKOFF) - 1)] + _BACKOFF_JITTER * jitter
 
 
-def parse_retry_after(value: str, now: datetime) -> datetime | None:
+def parse_retry_after(value: str, now: datetime, *, ahead: timedelta = timedelta()) -> datetime | None:
     """When a ``retry-after`` response header asks for the next attempt.
 
     The real server counts from the current second truncated, so that a delay of ``1`` takes
@@ -177,13 +178,14 @@ def parse_retry_after(value: str, now: datetime) -> datetime | None:
     Args:
         value: Whole seconds (at most 7 digits), or a date as in `parse_time`.
         now: The current time, with a time zone.
+        ahead: How far `now` is ahead of the clock by which a date was told.
 
     Returns:
         A time from 1 second to 24 hours after ``now``; None if the header cannot be read, in
         which case the usual backoff applies.
     """
     text = value.strip()
-    asked = _retry_delay(text, now)
+    asked = _retry_delay(text, now, ahead)
     if asked is None:
         return None
     return now + min(max(asked, _SHORTEST_RETRY), _LONGEST_RETRY)
@@ -208,10 +210,17 @@ def _rfc3339(match: re.Match[str]) -> datetime:
     return datetime.fromisoformat(f"{day}T{clock}.{(fraction or '')[:6]:0<6}{zone.upper()}")
 
 
-def _retry_delay(text: str, now: datetime) -> timedelta | None:
+def _retry_delay(text: str, now: datetime, ahead: timedelta) -> timedelta | None:
     if text.isascii() and text.isdigit():
         return timedelta(seconds=int(text)) if len(text) <= _RETRY_SECONDS_DIGITS else None
     try:
-        return parse_time(text) - now
+        return _shifted(parse_time(text), ahead) - now
     except DurationError:
         return None
+
+
+def _shifted(moment: datetime, ahead: timedelta) -> datetime:
+    try:
+        return moment + ahead
+    except OverflowError:
+        return moment

@@ -5,6 +5,7 @@ lives in `state` and `decide`; the engine adds the time, the ids, and the effect
 """
 
 import asyncio
+import logging
 import random
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -44,6 +45,11 @@ from steprig.inngest.state import RunState
 from steprig.inngest.transport import Transport
 from steprig.inngest.waits import Waits
 from steprig.kernel import Entry, Rig, Stream, Timer, TimerKind, Work, stream_of
+
+_log = logging.getLogger(__name__)
+
+_SAME_TIME = timedelta(milliseconds=10)
+"""A clock that differs from the machine's by no more shows the same time: the two were read one after the other."""
 
 
 class Engine:
@@ -141,7 +147,7 @@ class Engine:
         invocation = internal_events.invocation_of(event)
         if invocation is not None and (invoked := self.apps.function(invocation.fn_id)) is not None:
             seen.add(invoked.function.id)
-            yield invoked, invocation.correlation_id
+            yield invoked, invocation.correlation_id or None
         fields: dict[str, object] = {}
         for registered, trigger in list(self.apps.started_by(event.name)):
             if registered.function.id in seen or not _meets(trigger, event, fields, self._rig.clock.now()):
@@ -179,10 +185,11 @@ class Engine:
         """The future time that an event asks for.
 
         A sender stamps its events with the machine's clock, which a virtual clock may lag behind: a time that is
-        past on either of the two is past.
+        past on either of the two is past, and the nearer one counts.
         """
-        at = datetime.fromtimestamp(event.ts / 1000, UTC)
-        return at if at > self._rig.clock.now() and at > datetime.now(UTC) else None
+        at, now = datetime.fromtimestamp(event.ts / 1000, UTC), self._rig.clock.now()
+        delay = min(at - now, at - datetime.now(UTC))
+        return now + delay if delay > timedelta() else None
 
     # --- Recording, and what follows ------------------------------------------------------------------
 
@@ -237,7 +244,14 @@ class Engine:
 
     def _given(self) -> Given:
         now = self._rig.clock.stamp()
-        return Given(now, lambda: new_ulid(now), self._jitter, self._retry_interval)
+        ahead = now - datetime.now(UTC)
+        return Given(
+            now,
+            lambda: new_ulid(now),
+            self._jitter,
+            self._retry_interval,
+            ahead if abs(ahead) > _SAME_TIME else timedelta(),
+        )
 
     # --- Timers ---------------------------------------------------------------------------------------
 
@@ -293,14 +307,22 @@ class Engine:
 
     async def _make_call(self, run_id: RunId, job: Job, work: Work) -> None:
         with work:
-            async with self._admission:
-                call = self._start_call(run_id, job)
-                if call is None:
-                    return
-                url, request = call
-                reply = await self._transport.call(url, job.step, request)
-            if (state := self._runs.get(run_id)) is not None:
-                self._commit(decide.answer(state, job.id, reply, self._given(), self._function_exists))
+            try:
+                await self._call_and_go_on(run_id, job)
+            except Exception as error:  # noqa: BLE001 - whatever it is, a run that nobody goes on with never ends
+                _log.exception("run %s cannot go on", run_id)
+                if (state := self._runs.get(run_id)) is not None:
+                    self._commit(decide.give_up(state, error, self._given()))
+
+    async def _call_and_go_on(self, run_id: RunId, job: Job) -> None:
+        async with self._admission:
+            call = self._start_call(run_id, job)
+            if call is None:
+                return
+            url, request = call
+            reply = await self._transport.call(url, job.step, request)
+        if (state := self._runs.get(run_id)) is not None:
+            self._commit(decide.answer(state, job.id, reply, self._given(), self._function_exists))
 
     def _start_call(self, run_id: RunId, job: Job) -> tuple[str, CallRequest] | None:
         """Record that a call is made, and say what to send where; None when the run is over or has gone on."""

@@ -10,6 +10,7 @@ from steprig.errors import SteprigError
 from steprig.inngest.events import NULL, Event, EventId
 from steprig.inngest.ids import new_ulid, seeded_event_id
 from steprig.inngest.limits import MAX_EVENT_BYTES, MAX_EVENTS_PER_REQUEST
+from steprig.inngest.wire import UNREADABLE, checked
 
 _EARLIEST = 315_532_800_000
 _LATEST = 4_102_444_800_000
@@ -66,7 +67,7 @@ def event_from(raw: msgspec.Raw, internal_id: EventId, now: datetime, *, name: s
         raise EventError(f"Event is over the max size: Max {MAX_EVENT_BYTES} bytes / Size {len(raw)} bytes")
     try:
         sent = _SENT.decode(raw)
-    except msgspec.MsgspecError as error:
+    except UNREADABLE as error:
         raise EventError(f"invalid event: {error}") from error
     return Event(
         internal_id=internal_id,
@@ -80,11 +81,14 @@ def event_from(raw: msgspec.Raw, internal_id: EventId, now: datetime, *, name: s
 
 
 def _split(body: bytes) -> list[msgspec.Raw]:
+    if not body.strip():
+        return []
     try:
+        body = checked(body)
         if body.lstrip()[:1] == b"[":
             return _MANY.decode(body)
         raw = msgspec.json.decode(body, type=msgspec.Raw)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise EventError(f"the request body is no JSON: {error}") from error
     if bytes(raw)[:1] != b"{":
         raise EventError("Request body must contain an event object or an array of event objects")

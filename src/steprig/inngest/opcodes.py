@@ -4,6 +4,8 @@ from typing import Literal, NewType, TypeVar
 
 import msgspec
 
+from steprig.inngest.wire import checked
+
 StepId = NewType("StepId", str)
 """The hashed id of a step; `step` stands for no step in particular."""
 
@@ -114,8 +116,9 @@ def decode_ops(body: bytes) -> list[Op]:
     """The opcodes of a 206 reply: an array, or one opcode alone.
 
     Raises:
-        msgspec.MsgspecError: The body is something else.
+        steprig.inngest.wire.UNREADABLE: The body is something else.
     """
+    body = checked(body)
     if body.lstrip()[:1] == b"{":
         return [_ONE_OP.decode(body)]
     return _OPS.decode(body)

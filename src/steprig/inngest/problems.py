@@ -7,6 +7,7 @@ from steprig.inngest.limits import MAX_STEPS
 from steprig.inngest.opcodes import Op, UserError
 from steprig.inngest.records import Problem
 from steprig.inngest.replies import NoReply, Reply
+from steprig.inngest.wire import UNREADABLE, checked
 
 
 def server_made(name: str, message: str, stack: str | None = None) -> Problem:
@@ -23,16 +24,18 @@ def of_function(reply: Reply) -> Problem:
     text = "NonRetriableError" if reply.no_retry else f"invalid status code: {reply.status}"
     if error is None:
         message = reply.body.decode(errors="replace")
-        return Problem("Error", message, None, _raw(message), text)
-    return Problem(error.name, error.message, error.stack, msgspec.Raw(reply.body), text)
+        return Problem("Error", message, None, as_sent(reply.body), text)
+    return Problem(error.name, error.message, error.stack, as_sent(reply.body), text)
 
 
 def of_step(op: Op, *, no_retry: bool) -> Problem:
     """A step's error."""
     sent = op.error if op.error != NULL else _raw({"name": "Error", "message": "the step failed without an error"})
+    if bytes(sent)[:1] != b"{":
+        sent = _raw({"name": "Error", "message": bytes(sent).decode()})
     error = _user_error(sent) or UserError()
     if no_retry:
-        sent = _raw(msgspec.json.decode(sent) | {"noRetry": True})
+        sent = _raw(msgspec.json.decode(sent, type=dict[str, msgspec.Raw]) | {"noRetry": True})
     return Problem(error.name, error.message, error.stack, sent, text=error.message)
 
 
@@ -40,10 +43,8 @@ def of_answer_that_is_no_sdks(reply: Reply) -> Problem:
     """Something answered that is no SDK: a proxy, another app on the port."""
     body = reply.body.decode(errors="replace")
     if reply.status < 300:
-        shown = msgspec.Raw(reply.body) if _is_json(reply.body) else _raw(body)
-        return Problem(
-            "Error", "the answer did not come from an Inngest SDK: x-inngest-sdk is missing", None, shown, body
-        )
+        message = "the answer did not come from an Inngest SDK: x-inngest-sdk is missing"
+        return Problem("Error", message, None, as_sent(reply.body), body)
     message = f"Your server returned HTTP {reply.status} before the SDK responded."
     return Problem(
         name="Server returned a fatal error",
@@ -66,10 +67,10 @@ def of_silence(silence: NoReply) -> Problem:
 def of_opcodes(error: Exception) -> Problem:
     """A 206 whose body is no list of opcodes."""
     detail = str(error)
-    if "Expected `array`" in detail or "Expected `object`" in detail or "malformed" in detail.lower():
+    if detail.startswith("Invalid enum value"):
+        detail = f"{detail.split(chr(39))[1]} does not belong to Opcode values"
+    elif not isinstance(error, msgspec.ValidationError) or " - at " not in detail:
         detail = "expected JSON object or array"
-    elif "Invalid enum value" in detail:
-        detail = f"{detail.partition('value ')[2].partition(' -')[0]} does not belong to Opcode values"
     return server_made("Error", f"error reading generator opcode response: {detail}")
 
 
@@ -95,6 +96,11 @@ def state_too_large(limit: int) -> Problem:
 def wait_too_long(what: str) -> Problem:
     """A sleep or a timeout beyond the longest."""
     return server_made("InngestErrTimeoutTooLong", f"{what} is more than 366 days away")
+
+
+def broken(what: str, error: Exception) -> Problem:
+    """A fault of steprig itself."""
+    return server_made("SteprigError", f"a fault in steprig while {what}: {error!r}; please report it")
 
 
 def invalid_expression(message: str) -> Problem:
@@ -132,16 +138,16 @@ def as_event_error(problem: Problem) -> msgspec.Raw:
 def _user_error(body: bytes | msgspec.Raw) -> UserError | None:
     try:
         return msgspec.json.decode(body, type=UserError)
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         return None
 
 
-def _is_json(body: bytes) -> bool:
+def as_sent(body: bytes) -> msgspec.Raw:
+    """JSON as it is, anything else as a JSON text."""
     try:
-        msgspec.json.decode(body, type=msgspec.Raw)
-    except msgspec.MsgspecError:
-        return False
-    return True
+        return msgspec.json.decode(checked(body), type=msgspec.Raw)
+    except UNREADABLE:
+        return _raw(body.decode(errors="replace"))
 
 
 def _raw(value: object) -> msgspec.Raw:

@@ -134,11 +134,11 @@ def _ended(run: InngestRun, entry: StepEnded, at: datetime) -> Span:
 
 
 def _finished(run: InngestRun, entry: RunEnded, at: datetime) -> InngestRun:
+    called = max(run.calls.values(), default=run.called_at or run.started_at or at)
     run = _with(run, status=entry.status, ended_at=at, output=entry.output, failure=_failure(entry.problem), calls={})
     if entry.status is Status.CANCELLED:
         return run
-    started = run.called_at or run.started_at or at
-    span = run.span(FUNCTION_SPAN) or Span(FUNCTION_SPAN, "", "function", Status.RUNNING, started, started)
+    span = run.span(FUNCTION_SPAN) or Span(FUNCTION_SPAN, "", "function", Status.RUNNING, called, called)
     name = "function success" if entry.status is Status.COMPLETED else "function error"
     ended = msgspec.structs.replace(
         span, name=name, status=entry.status, ended_at=at, output=entry.output, failure=run.failure

@@ -12,6 +12,9 @@ from steprig.inngest.durations import DurationError, parse_batch_duration, parse
 from steprig.inngest.expressions import Expression, ExpressionError, validate_cancel_expression
 from steprig.inngest.functions import App, AppName, Function, Trigger
 from steprig.inngest.limits import MAX_CANCEL_ENTRIES, MAX_CONCURRENCY_ENTRIES, MAX_TRIGGERS
+from steprig.inngest.wire import UNREADABLE, checked
+
+_MEMBERS = dict[str, msgspec.Raw]
 
 
 class RegistrationError(SteprigError, ValueError):
@@ -43,9 +46,9 @@ def app_in(body: bytes) -> App:
     """
     try:
         # Keys are matched whatever their case: the spec says appName, the Python SDK sends appname.
-        members = {key.lower(): value for key, value in msgspec.json.decode(body, type=dict[str, msgspec.Raw]).items()}
+        members = {key.lower(): value for key, value in msgspec.json.decode(checked(body), type=_MEMBERS).items()}
         sent = msgspec.json.decode(msgspec.json.encode(members), type=_Sent)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise RegistrationError(f"Invalid request: {error}") from error
     name = sent.appname or sent.app_id
     if not name:

@@ -2,6 +2,8 @@
 
 import msgspec
 
+from steprig.inngest.wire import UNREADABLE
+
 
 class Reply(msgspec.Struct, frozen=True):
     """An answer."""
@@ -33,7 +35,7 @@ def unwrapped(reply: Reply) -> Reply:
         return reply
     try:
         envelope = _ENVELOPE.decode(reply.body.strip())
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         return msgspec.structs.replace(reply, status=502)
     headers = {name.lower(): value for name, value in envelope.headers.items()}
     return msgspec.structs.replace(

@@ -9,7 +9,7 @@ from steprig.inngest import internal_events, problems
 from steprig.inngest.decision import Decision
 from steprig.inngest.durations import DurationError, parse_time_or_duration
 from steprig.inngest.expressions import ExpressionError, substitute
-from steprig.inngest.limits import DEFAULT_WAIT, MAX_SLEEP, MAX_STEP_BYTES
+from steprig.inngest.limits import DEFAULT_WAIT, MAX_SLEEP
 from steprig.inngest.opcodes import InvokeOptions, Op, SleepOptions, WaitOptions
 from steprig.inngest.records import InvokeStarted, Job, Problem, SleepStarted, StepEnded, StepPlanned, WaitStarted
 from steprig.inngest.replies import Reply
@@ -26,7 +26,7 @@ def apply(decision: Decision, job: Job, op: Op, reply: Reply, function_exists: F
     try:
         match op.op:
             case "StepRun" | "Step":
-                _ran(decision, job, op, reply)
+                _ran(decision, op)
             case "StepError" | "StepFailed":
                 _failed(decision, job, op, reply)
             case "RunComplete" | "SyncRunComplete":
@@ -55,10 +55,7 @@ def apply(decision: Decision, job: Job, op: Op, reply: Reply, function_exists: F
         decision.fail(problems.server_made("Error", f"invalid opcode {op.op} of step {op.title!r}: {error}"))
 
 
-def _ran(decision: Decision, job: Job, op: Op, reply: Reply) -> None:
-    if len(op.data) > MAX_STEP_BYTES:
-        _tried(decision, job, op, problems.step_output_too_large(op), reply)
-        return
+def _ran(decision: Decision, op: Op) -> None:
     memo = op.data if op.op == "Step" else msgspec.Raw(b'{"data":' + bytes(op.data) + b"}")
     ended = StepEnded(step=op.id, title=op.title, op="RUN", memo=memo, output=op.data)
     decision.end_step(ended, races=op.races)
@@ -134,7 +131,7 @@ def _moment(decision: Decision, text: str | None, longest: timedelta, what: str)
     if not text:
         return None
     now = decision.given.now
-    moment = parse_time_or_duration(text, now)
+    moment = parse_time_or_duration(text, now, ahead=decision.given.ahead)
     if moment - now > longest:
         raise TooLateError(f"{what}, {text!r},")
     return max(moment, now)

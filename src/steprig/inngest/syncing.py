@@ -62,10 +62,10 @@ class Syncer:
                 self._take(url, response.status, response.headers, await response.read())
         except aiohttp.ClientSSLError as error:
             raise SyncError(url, "unsupported_protocol", str(error)) from error
+        except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as error:
+            raise SyncError(url, "unsupported_protocol", "the URL must begin with http:// or https://") from error
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise SyncError(url, "unreachable", str(error)) from error
-        except aiohttp.InvalidURL as error:
-            raise SyncError(url, "unsupported_protocol", str(error)) from error
 
     async def stop(self) -> None:
         """End what goes on by itself."""
@@ -120,6 +120,8 @@ class Syncer:
         if status != 200:
             message = _message(body)
             raise SyncError(url, _CODES.get(status) or message or f"status {status}", message)
+        if "x-inngest-sdk" not in headers:
+            raise SyncError(url, "no_sdk", "what answers there with status 200 is no Inngest SDK; check the path")
         if headers.get("x-inngest-sync-kind") != "in_band":
             if (message := _message(body)) and not _says_ok(body):
                 raise SyncError(url, "registration_failed", message)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache
+from io import BytesIO
 from typing import Protocol
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -17,6 +18,7 @@ _KEEP_ALIVE = 1.0
 """Seconds for which an idle connection is used again: less than any server keeps one open."""
 
 _CHUNK = 1 << 16
+_LARGE = 1 << 20
 
 
 class Transport(Protocol):
@@ -54,7 +56,7 @@ class HttpTransport:
             headers["X-Inngest-Signature"] = self._sign(request.body)
         try:
             async with self._session.post(
-                targeted(url, step), data=request.body, headers=headers, allow_redirects=False
+                targeted(url, step), data=_payload(request.body), headers=headers, allow_redirects=False
             ) as response:
                 return await _reply(response)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
@@ -71,6 +73,11 @@ def targeted(url: str, step: StepId) -> URL:
     parts = urlsplit(url)
     query = [(key, value) for key, value in parse_qsl(parts.query, keep_blank_values=True) if key != "stepId"]
     return URL(urlunsplit(parts._replace(query=urlencode([*query, ("stepId", step)]))), encoded=True)
+
+
+def _payload(body: bytes) -> bytes | BytesIO:
+    # aiohttp warns of large bytes, and where warnings are errors that would be the end of the call.
+    return body if len(body) < _LARGE else BytesIO(body)
 
 
 async def _reply(response: aiohttp.ClientResponse) -> Reply | NoReply:

@@ -17,7 +17,7 @@ def app_routes(platform: InngestPlatform) -> list[Route]:
     async def register(request: Request) -> Response:
         expected = request.headers.get("x-inngest-expected-server-kind")
         if expected and expected != platform.options.kind:
-            return Json({"error": f"Expected server kind {expected}, got {platform.options.kind}"}, 400)
+            return Json({"error": f"Expected server kind {platform.options.kind}, got {expected}"}, 400)
         if not _may_register(platform, request):
             return failure(401, "the signing key is missing or wrong: expected `Authorization: Bearer <hashed key>`")
         try:

@@ -12,6 +12,7 @@ from steprig.inngest.ingestion import EventError, event_from, events_in
 from steprig.inngest.internal_events import INVOKED
 from steprig.inngest.platform import InngestPlatform
 from steprig.inngest.routes.answers import Json
+from steprig.inngest.wire import checked
 
 _TURN = 50
 """Events taken in before other work on the loop gets its turn."""
@@ -32,8 +33,9 @@ def event_routes(platform: InngestPlatform) -> list[Route]:
         now = platform.rig.clock.stamp()
         internal_id = EventId(new_ulid(now))
         try:
-            event = event_from(msgspec.Raw(await request.body() or b"{}"), internal_id, now, name=INVOKED)
-        except EventError as error:
+            body = checked(await request.body()) or b"{}"
+            event = event_from(msgspec.Raw(body), internal_id, now, name=INVOKED)
+        except (EventError, UnicodeDecodeError) as error:
             return Json({"error": str(error), "status": 400}, 400)
         data = msgspec.json.decode(event.data, type=dict[str, msgspec.Raw] | None) or {}
         marks = {

@@ -33,9 +33,9 @@ def rest_routes(platform: InngestPlatform) -> list[Route]:
 
     async def list_events(request: Request) -> Response:
         try:
-            limit = int(request.query_params.get("limit", "20"))
-        except ValueError:
-            return failure(400, f"limit is {request.query_params['limit']!r}; expected a whole number")
+            limit = _limit(request.query_params.get("limit", "20"))
+        except ValueError as error:
+            return failure(400, str(error))
         name = request.query_params.get("name")
         records = (record for record in _newest_events(platform) if not name or _event(record).name == name)
         return success([_event_json(record) for record, _ in zip(records, range(limit), strict=False)], _now(platform))
@@ -97,6 +97,12 @@ def _newest_events(platform: InngestPlatform) -> Iterator[Record]:
     journal = platform.rig.journal
     for stream in reversed(journal.streams(EVENT)):
         yield from reversed(journal.read(stream))
+
+
+def _limit(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise ValueError(f"limit is {text!r}; expected a whole number")
+    return int(text)
 
 
 def _event(record: Record) -> Event:
