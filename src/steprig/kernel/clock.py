@@ -1,6 +1,5 @@
 """The clock that every platform tells time by, and the one that follows the wall."""
 
-import logging
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -11,8 +10,9 @@ from typing import Self
 
 from steprig.kernel.timers import EVERY_KIND, Callback, Dispatch, Timer, TimerKind, TimerQueue
 
-_log = logging.getLogger(__name__)
-_TICK = timedelta(microseconds=1)
+TICK = timedelta(microseconds=1)
+_LONGEST_WAIT = 1.0
+_SHORTEST_WAIT = 0.0001
 
 
 class Work:
@@ -60,7 +60,8 @@ class Clock(ABC):
 
         Args:
             when: An aware datetime.
-            callback: Takes no arguments. Quick; long work belongs on a loop or thread of its own.
+            callback: Takes no arguments. Quick; long work belongs on a loop or thread of its own. An exception
+                is logged and does no more.
             kind: Why the timer exists; see `TimerKind`.
             dispatch: Runs the callback elsewhere, e.g. `loop.call_soon_threadsafe`. Without it the callback
                 runs on the thread that moves the clock, maybe before this call returns.
@@ -68,6 +69,10 @@ class Clock(ABC):
 
         Returns:
             The timer, which can be cancelled.
+
+        Raises:
+            RuntimeError: The clock is closed.
+            ValueError: `when` has no time zone.
         """
 
     @abstractmethod
@@ -104,7 +109,7 @@ class Clock(ABC):
         SDKs derive ids from the timestamps they are given, so two must not be equal even while time stands.
         """
         with self._stamp_lock:
-            self._last_stamp = max(self.now(), self._last_stamp + _TICK)
+            self._last_stamp = max(self.now(), self._last_stamp + TICK)
             return self._last_stamp
 
     def __enter__(self) -> Self:
@@ -117,7 +122,10 @@ class Clock(ABC):
 
 
 class RealClock(Clock):
-    """Wall-clock time. Timers fire from one thread, started with the first timer and ended by `close`."""
+    """Wall-clock time. Timers fire from one thread, started with the first timer and ended by `close`.
+
+    When the wall clock is set anew, or the machine was asleep, a timer that this made due fires within a second.
+    """
 
     _uncounted = Work()
 
@@ -141,7 +149,7 @@ class RealClock(Clock):
         dispatch: Dispatch | None = None,
         label: str = "",
     ) -> Timer:
-        """See `Clock.call_at`. Raises RuntimeError when the clock is closed."""
+        """See `Clock.call_at`."""
         timer = Timer(when, callback, kind, dispatch, label)
         with self._changed:
             if self._closed:
@@ -166,7 +174,7 @@ class RealClock(Clock):
             self._closed = True
             self._timers.clear()
             self._changed.notify()
-            thread, self._thread = self._thread, None
+            thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join()
 
@@ -178,10 +186,9 @@ class RealClock(Clock):
     def _run(self) -> None:
         while (due := self._wait_for_due()) is not None:
             for timer in due:
-                try:
-                    timer.fire()
-                except Exception:  # noqa: BLE001 - one caller's fault must not end the timers of all others
-                    _log.exception("the callback of %r failed", timer)
+                if self._closed:
+                    return
+                timer.fire()
 
     def _wait_for_due(self) -> list[Timer] | None:
         with self._changed:
@@ -195,4 +202,6 @@ class RealClock(Clock):
         when = self._timers.earliest(EVERY_KIND)
         if when is None:
             return None
-        return min(max(0.0, (when - self.now()).total_seconds()), threading.TIMEOUT_MAX)
+        # Waiting goes by the monotonic clock, which does not notice that the wall clock is set, so look at times.
+        # And wall time may stand, frozen by a test, just before a timer: look not too often.
+        return min(max(_SHORTEST_WAIT, (when - self.now()).total_seconds()), _LONGEST_WAIT)

@@ -1,11 +1,16 @@
 """The journal: what happened, in order. State and timeline are folds over it, and it alone is the truth."""
 
+import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
-from typing import ClassVar, NamedTuple, NewType, Protocol
+from typing import ClassVar, NamedTuple, NewType, Protocol, TypeVar
 
 import msgspec
+
+_log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 Stream = NewType("Stream", str)
 """The records of one thing, named `<kind>:<id>`, such as `inngest.run:01JQ...`. A kind has no colon in it."""
@@ -42,7 +47,11 @@ class Journal(Protocol):
     """Where records are kept. From any thread."""
 
     def append(self, at: datetime, *entries: tuple[Stream, Entry]) -> Sequence[Record]:
-        """Add entries, all of them or none, and tell the listeners. Returns the records."""
+        """Add entries, all of them or none, and tell the listeners. Returns the records.
+
+        Raises:
+            RuntimeError: Called by a listener.
+        """
         ...
 
     def read(self, stream: Stream, *, after: int = 0) -> Sequence[Record]:
@@ -63,7 +72,10 @@ class Journal(Protocol):
 
 
 class JournalListener(Protocol):
-    """Told of changes while the journal is locked, in their order: be quick, and append nothing."""
+    """Told of changes while the journal is locked, in their order: be quick, and append nothing.
+
+    What a listener raises is logged: the record is there all the same, and whoever appended it has no part in it.
+    """
 
     def appended(self, record: Record) -> None:
         """A record was added."""
@@ -90,6 +102,7 @@ class MemoryJournal:
         self._retain = retain
         self._lock = threading.RLock()
         self._seq = 0
+        self._telling = False
         self._streams: dict[str, dict[Stream, list[Record]]] = {}
         self._ended: dict[str, dict[Stream, None]] = {}
         self._listeners: tuple[JournalListener, ...] = ()
@@ -97,13 +110,23 @@ class MemoryJournal:
     def append(self, at: datetime, *entries: tuple[Stream, Entry]) -> Sequence[Record]:
         """See `Journal.append`."""
         with self._lock:
-            records = [self._add(at, stream, entry) for stream, entry in entries]
+            if self._telling:
+                raise RuntimeError("a journal's listener cannot append to it; let a loop or thread do it afterwards")
+            records, placed, ended = [], [], []
+            for seq, (stream, entry) in enumerate(entries, self._seq + 1):
+                record = Record(seq, stream, at, entry)
+                records.append(record)
+                placed.append((kind_of(stream), record))
+                if entry.ends_stream:
+                    ended.append(stream)
+            for kind, record in placed:  # whatever could be wrong with an entry was found above
+                self._streams.setdefault(kind, {}).setdefault(record.stream, []).append(record)
+            self._seq += len(records)
             for record in records:
                 for listener in self._listeners:
-                    listener.appended(record)
-            for record in records:
-                if record.entry.ends_stream:
-                    self._end(record.stream)
+                    self._tell(listener.appended, record)
+            for stream in ended:
+                self._end(stream)
             return records
 
     def read(self, stream: Stream, *, after: int = 0) -> Sequence[Record]:
@@ -124,20 +147,17 @@ class MemoryJournal:
 
     def close(self) -> None:
         """See `Journal.close`. The records stay readable."""
-        self._listeners = ()
+        with self._lock:
+            self._listeners = ()
 
     def _forget(self, listener: JournalListener) -> None:
         with self._lock:
             self._listeners = tuple(known for known in self._listeners if known is not listener)
 
-    def _add(self, at: datetime, stream: Stream, entry: Entry) -> Record:
-        self._seq += 1
-        record = Record(self._seq, stream, at, entry)
-        self._streams.setdefault(kind_of(stream), {}).setdefault(stream, []).append(record)
-        return record
-
     def _end(self, stream: Stream) -> None:
         kind = kind_of(stream)
+        if stream not in self._streams[kind]:
+            return  # it ended twice in one append, and is dropped already
         ended = self._ended.setdefault(kind, {})
         ended[stream] = None
         while len(ended) > self._retain:
@@ -147,7 +167,16 @@ class MemoryJournal:
         del self._ended[kind][stream]
         del self._streams[kind][stream]
         for listener in self._listeners:
-            listener.dropped(stream)
+            self._tell(listener.dropped, stream)
+
+    def _tell(self, told: Callable[[T], None], what: T) -> None:
+        self._telling = True
+        try:
+            told(what)
+        except Exception:  # noqa: BLE001 - the record is in; a reader's fault must not undo what follows from it
+            _log.exception("a listener of the journal failed at %r", what)
+        finally:
+            self._telling = False
 
 
 def records_of(journal: Journal, kind: str) -> Iterator[Record]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
 def following(clock: "VirtualClock") -> Iterator[None]:
     """Let this process's `datetime.now()`, `time.time()` and their kin show the clock's time.
 
+    Monotonic time goes on, and with it every timeout. The local time zone stays what it is.
+
     Raises:
         ImportError: time-machine is missing.
     """
@@ -19,8 +22,17 @@ def following(clock: "VirtualClock") -> Iterator[None]:
         import time_machine
     except ImportError as error:
         raise ImportError("freeze_python_time() needs time-machine: install steprig[time]") from error
-    with time_machine.travel(clock.now(), tick=False) as traveller:
-        unfollow = clock.follow(traveller.move_to)
+    # `travel(clock.now())` and `move_to` would set the process's time zone to UTC, anew at every move.
+    begin = int(clock.now().timestamp())
+    with time_machine.travel(begin, tick=False) as traveller:
+        shown = datetime.fromtimestamp(begin, UTC)
+
+        def show(now: datetime) -> None:
+            nonlocal shown
+            traveller.shift(now - shown)
+            shown = now
+
+        unfollow = clock.follow(show)
         try:
             yield
         finally:

@@ -35,6 +35,8 @@ class Rig:
     Either on the loop of somebody else, such as the server that carries a platform's routes (`async with rig`),
     or on a thread of its own (`start` and `stop`, or `with rig`), for a platform that has no such server.
 
+    A rig runs once; make a new one to run again.
+
     Args:
         platforms: Started in order, stopped in reverse.
         clock: By default a `RealClock`, closed with the rig. A clock that is passed in stays open.
@@ -49,6 +51,7 @@ class Rig:
         self.clock: Clock = clock if clock is not None else RealClock()
         self.journal: Journal = journal if journal is not None else MemoryJournal()
         self.timeline = Timeline(self.journal)
+        self._begun = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: _LoopThread | None = None
 
@@ -67,22 +70,40 @@ class Rig:
         """Run a coroutine on the rig's loop from another thread and return its result.
 
         Raises:
+            RuntimeError: The rig does not run, or this is the thread that its loop runs on.
             TimeoutError: It took more than `timeout` seconds; the coroutine is cancelled.
         """
-        future: Future[T] = asyncio.run_coroutine_threadsafe(coroutine, self.loop)
+        try:
+            self._check_other_thread("await the coroutine instead")
+            future: Future[T] = asyncio.run_coroutine_threadsafe(coroutine, self.loop)
+        except RuntimeError:
+            coroutine.close()
+            raise
         try:
             return future.result(timeout)
         except TimeoutError:
+            if not future.cancel():
+                return future.result()  # it ended at the last moment, or the error is its own
+            name = getattr(coroutine, "__qualname__", repr(coroutine))
+            raise TimeoutError(f"{name} did not end within {timeout} s on the rig's loop") from None
+        except BaseException:
             future.cancel()
             raise
 
     async def __aenter__(self) -> Self:
+        if self._begun:
+            raise RuntimeError("the rig has been started before; a rig runs once, make a new one")
+        self._begun = True
         self._loop = asyncio.get_running_loop()
-        async with AsyncExitStack() as started:
-            for platform in self._platforms:
-                await platform.start(self)
-                started.push_async_callback(platform.stop)
-            self._owns = started.pop_all()
+        try:
+            async with AsyncExitStack() as started:
+                for platform in self._platforms:
+                    await platform.start(self)
+                    started.push_async_callback(platform.stop)
+                self._owns = started.pop_all()
+        except BaseException:
+            self._release()
+            raise
         return self
 
     async def __aexit__(
@@ -91,12 +112,23 @@ class Rig:
         try:
             await self._owns.aclose()
         finally:
-            self._loop = None
+            self._release()
+
+    def _release(self) -> None:
+        self._loop = None
+        if self._own_clock:
+            self.clock.close()
+        if self._own_journal:
             self.timeline.close()
-            if self._own_clock:
-                self.clock.close()
-            if self._own_journal:
-                self.journal.close()
+            self.journal.close()
+
+    def _check_other_thread(self, instead: str) -> None:
+        try:
+            here = asyncio.get_running_loop()
+        except RuntimeError:
+            return
+        if here is self._loop:
+            raise RuntimeError(f"this would block the rig's own loop; {instead}")
 
     def start(self) -> Self:
         """Run on a thread of its own until `stop`. Raises what a platform's `start` raises."""
@@ -112,7 +144,12 @@ class Rig:
         return self
 
     def stop(self) -> None:
-        """Stop the platforms and end the thread. Idempotent."""
+        """Stop the platforms and end the thread. Idempotent.
+
+        Raises:
+            RuntimeError: Called on the rig's own loop, which it would block.
+        """
+        self._check_other_thread("stop the rig from another thread")
         thread, self._thread = self._thread, None
         if thread is None:
             return

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple, Self
 
 import msgspec
 
@@ -94,7 +95,7 @@ class Run(msgspec.Struct, frozen=True):
         """The span with this id, at any depth."""
         return next((span for top in self.spans for span in top.walk() if span.id == span_id), None)
 
-    def with_span(self, span: Span) -> "Run":
+    def with_span(self, span: Span) -> Self:
         """A copy with a top-level span added, or put in the place of the one that has its id."""
         for index, old in enumerate(self.spans):
             if old.id == span.id:
@@ -111,6 +112,15 @@ class RunNotReachedError(SteprigError, TimeoutError):
     """A run did not get, in time, to where somebody waited for it. The message says where it was last."""
 
 
+class _Fold(NamedTuple):
+    """How far the records of one stream are folded."""
+
+    run: Run | None
+    length: int
+    first: int
+    """The `seq` of the first record."""
+
+
 class Timeline:
     """The runs in a journal, folded when somebody asks. From any thread.
 
@@ -123,19 +133,21 @@ class Timeline:
         self._journal = journal
         self._projections = dict(projections or {})
         self._lock = threading.Lock()
-        self._folded: dict[Stream, tuple[Run | None, int]] = {}
-        self._watchers: dict[Stream, tuple[Callable[[], object], ...]] = {}
+        self._folded: dict[Stream, _Fold] = {}
+        self._watchers: dict[str, tuple[Callable[[], object], ...]] = {}
         self._stop_listening = journal.listen(self)
 
     def add(self, kind: str, projection: Projection) -> None:
         """Read streams of this kind as runs, too."""
-        self._projections[kind] = projection
+        with self._lock:
+            self._projections = {**self._projections, kind: projection}
 
     def run(self, run_id: str) -> Run | None:
         """The run as it is now, or None when there is none or it was dropped."""
         for kind in self._projections:
-            if (run := self._fold(kind, stream_of(kind, run_id))) is not None:
-                return run
+            fold = self._fold(kind, stream_of(kind, run_id))
+            if fold is not None and fold.run is not None:
+                return fold.run
         return None
 
     def runs(self, *, since: int = 0) -> list[Run]:
@@ -143,11 +155,13 @@ class Timeline:
         found: list[tuple[int, Run]] = []
         for kind in self._projections:
             for stream in reversed(self._journal.streams(kind)):
-                first = next(iter(self._journal.read(stream)), None)
-                if first is None or first.seq <= since:
+                fold = self._fold(kind, stream)
+                if fold is None:
+                    continue  # dropped just now
+                if fold.first <= since:
                     break
-                if (run := self._fold(kind, stream)) is not None:
-                    found.append((first.seq, run))
+                if fold.run is not None:
+                    found.append((fold.first, fold.run))
         return [run for _, run in sorted(found, key=lambda pair: pair[0])]
 
     def watch(self, run_id: str, callback: Callable[[], object]) -> Callable[[], None]:
@@ -155,11 +169,9 @@ class Timeline:
 
         The callback runs while the journal is locked: it may set an event, and nothing more.
         """
-        streams = [stream_of(kind, run_id) for kind in self._projections]
         with self._lock:
-            for stream in streams:
-                self._watchers[stream] = (*self._watchers.get(stream, ()), callback)
-        return lambda: self._unwatch(streams, callback)
+            self._watchers[run_id] = (*self._watchers.get(run_id, ()), callback)
+        return lambda: self._unwatch(run_id, callback)
 
     def wait_for(self, run_id: str, reached: Callable[[Run], bool], *, timeout: float) -> Run:
         """Block until a run is as wished.
@@ -175,14 +187,17 @@ class Timeline:
         changed = threading.Event()
         unwatch = self.watch(run_id, changed.set)
         end = time.monotonic() + timeout
+        seen: Run | None = None
         try:
             while True:
                 changed.clear()
                 run = self.run(run_id)
                 if run is not None and reached(run):
                     return run
-                if not changed.wait(max(0.0, end - time.monotonic())):
-                    raise _not_reached(run_id, run, timeout)
+                seen = run or seen
+                seconds_left = end - time.monotonic()
+                if seconds_left <= 0 or not changed.wait(seconds_left):
+                    raise _not_reached(run_id, run, seen, timeout)
         finally:
             unwatch()
 
@@ -191,17 +206,21 @@ class Timeline:
         changed = asyncio.Event()
         loop = asyncio.get_running_loop()
         unwatch = self.watch(run_id, lambda: loop.call_soon_threadsafe(changed.set))
-        run = None
+        run = seen = None
+        patience = asyncio.timeout(timeout)
         try:
-            async with asyncio.timeout(timeout):
+            async with patience:
                 while True:
                     changed.clear()
                     run = self.run(run_id)
                     if run is not None and reached(run):
                         return run
+                    seen = run or seen
                     await changed.wait()
         except TimeoutError:
-            raise _not_reached(run_id, run, timeout) from None
+            if not patience.expired():
+                raise
+            raise _not_reached(run_id, run, seen, timeout) from None
         finally:
             unwatch()
 
@@ -211,36 +230,59 @@ class Timeline:
 
     def appended(self, record: Record) -> None:
         """See `JournalListener`."""
-        for callback in self._watchers.get(record.stream, ()):
-            callback()
+        if self._watchers:
+            self._tell_watchers(record.stream)
 
     def dropped(self, stream: Stream) -> None:
         """See `JournalListener`."""
+        self._forget(stream)
+        if self._watchers:
+            self._tell_watchers(stream)
+
+    def _tell_watchers(self, stream: Stream) -> None:
+        kind, _, run_id = stream.partition(":")
+        if kind in self._projections:
+            for callback in self._watchers.get(run_id, ()):
+                callback()
+
+    def _fold(self, kind: str, stream: Stream) -> _Fold | None:
+        """The stream folded up to now, or None when it has no records."""
+        with self._lock:
+            fold = self._folded.get(stream)
+        run, length, first = fold or (None, 0, 0)
+        records = self._journal.read(stream, after=length)
+        if not records:
+            return fold
+        project = self._projections[kind]
+        for record in records:
+            run = project(run, record)
+        fold = _Fold(run, length + len(records), first or records[0].seq)
+        self._keep(stream, fold)
+        return fold
+
+    def _keep(self, stream: Stream, fold: _Fold) -> None:
+        with self._lock:
+            kept = self._folded.get(stream)
+            if kept is None or kept.length < fold.length:
+                self._folded[stream] = fold
+        if not self._journal.read(stream, after=fold.length - 1):
+            self._forget(stream)  # while it was folded, so that the journal told of it too early
+
+    def _forget(self, stream: Stream) -> None:
         with self._lock:
             self._folded.pop(stream, None)
 
-    def _fold(self, kind: str, stream: Stream) -> Run | None:
-        project = self._projections[kind]
+    def _unwatch(self, run_id: str, callback: Callable[[], object]) -> None:
         with self._lock:
-            run, length = self._folded.get(stream, (None, 0))
-        records = self._journal.read(stream, after=length)
-        for record in records:
-            run = project(run, record)
-        if records:
-            with self._lock:
-                self._folded[stream] = (run, length + len(records))
-        return run
-
-    def _unwatch(self, streams: list[Stream], callback: Callable[[], object]) -> None:
-        with self._lock:
-            for stream in streams:
-                left = tuple(known for known in self._watchers.get(stream, ()) if known is not callback)
-                if left:
-                    self._watchers[stream] = left
-                else:
-                    self._watchers.pop(stream, None)
+            left = tuple(known for known in self._watchers.get(run_id, ()) if known is not callback)
+            if left:
+                self._watchers[run_id] = left
+            else:
+                self._watchers.pop(run_id, None)
 
 
-def _not_reached(run_id: str, run: Run | None, timeout: float) -> RunNotReachedError:
-    seen = "no such run" if run is None else f"{run.name} was {run.status}, with {len(run.spans)} spans"
-    return RunNotReachedError(f"run {run_id} was not there within {timeout} s; last seen: {seen}")
+def _not_reached(run_id: str, run: Run | None, seen: Run | None, timeout: float) -> RunNotReachedError:
+    last = "no such run" if seen is None else f"{seen.name} was {seen.status}, with {len(seen.spans)} spans"
+    if run is None and seen is not None:
+        last += "; the journal has dropped it since"
+    return RunNotReachedError(f"run {run_id} was not there within {timeout} s; last seen: {last}")

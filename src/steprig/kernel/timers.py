@@ -1,10 +1,13 @@
 """Timers: what happens later, and which kind of later it is."""
 
 import heapq
-from collections.abc import Callable, Collection, Iterator
-from datetime import datetime
+import logging
+from collections.abc import Callable, Collection
+from datetime import UTC, datetime
 from enum import StrEnum
 from itertools import count
+
+_log = logging.getLogger(__name__)
 
 Callback = Callable[[], None]
 Dispatch = Callable[[Callback], object]
@@ -30,15 +33,26 @@ class TimerKind(StrEnum):
 EVERY_KIND = frozenset(TimerKind)
 
 
+def _nothing() -> None:
+    """What a cancelled timer calls."""
+
+
 class Timer:
-    """One callback at one moment. Made by `Clock.call_at`; cancelling it twice, or late, does nothing."""
+    """One callback at one moment. Made by `Clock.call_at`; cancelling it twice, or late, does nothing.
+
+    Raises:
+        ValueError: `when` has no time zone.
+    """
 
     __slots__ = ("_cancelled", "callback", "dispatch", "kind", "label", "when")
 
     def __init__(
         self, when: datetime, callback: Callback, kind: TimerKind, dispatch: Dispatch | None, label: str
     ) -> None:
-        self.when = when
+        if when.tzinfo is None:
+            raise ValueError(f"when={when!r} has no time zone; pass an aware datetime, e.g. with tzinfo=UTC")
+        # Two datetimes of one zone compare by what its clocks show, which an hour of the autumn shows twice.
+        self.when = when.astimezone(UTC)
         self.callback = callback
         self.kind = kind
         self.dispatch = dispatch
@@ -51,32 +65,63 @@ class Timer:
         return self._cancelled
 
     def cancel(self) -> None:
-        """Forget the callback. From any thread; a callback that has been started is not interrupted."""
+        """Forget the callback. From any thread; one that another thread is just starting is not interrupted."""
         self._cancelled = True
+        self.callback = _nothing  # the timer may wait long in its queue yet; what the callback holds need not
 
     def fire(self, then: Callback | None = None) -> None:
-        """Run the callback where it asked to be run, unless cancelled by then; `then` follows in any case."""
+        """Run the callback where it asked to be run, unless cancelled by then; `then` follows in any case.
 
-        def run() -> None:
-            try:
-                if not self._cancelled:
-                    self.callback()
-            finally:
-                if then is not None:
-                    then()
-
-        if self.dispatch is None:
-            run()
-            return
+        What the callback raises is logged: the thread that happens to move the clock has no part in it.
+        """
+        firing = _Firing(self, then)
         try:
-            self.dispatch(run)
-        except RuntimeError:
-            # The loop that asked is closed: nobody is left for whom the callback could matter.
-            if then is not None:
-                then()
+            if self.dispatch is None:
+                firing()
+            else:
+                self.dispatch(firing)
+        except Exception as error:  # noqa: BLE001 - one caller's fault must not end the timers of all others
+            firing.end_unstarted(error)
 
     def __repr__(self) -> str:
         return f"<Timer {self.label} ({self.kind}) at {self.when.isoformat()}>"
+
+
+class _Firing:
+    """The one start of a timer's callback."""
+
+    __slots__ = ("_started", "_then", "_timer")
+
+    def __init__(self, timer: Timer, then: Callback | None) -> None:
+        self._timer = timer
+        self._then = then
+        self._started = False
+
+    def __call__(self) -> None:
+        self._started = True
+        try:
+            self._timer.callback()
+        finally:
+            self._end()
+
+    def end_unstarted(self, error: Exception) -> None:
+        """Give up after an error of the callback, or of the dispatch, which then never starts it."""
+        if self._started:
+            _log.error("the callback of %r failed", self._timer, exc_info=error)
+            return
+        if isinstance(error, RuntimeError):
+            # The loop that asked is closed: nobody is left for whom the callback could matter.
+            _log.debug("%r fired for nobody: %s", self._timer, error)
+        else:
+            _log.error("%r could not be dispatched", self._timer, exc_info=error)
+        self._end()
+
+    def _end(self) -> None:
+        if self._then is not None:
+            self._then()
+
+
+_FEW = 64
 
 
 class TimerQueue:
@@ -85,20 +130,31 @@ class TimerQueue:
     def __init__(self) -> None:
         self._order = count()
         self._heaps: dict[TimerKind, list[tuple[datetime, int, Timer]]] = {kind: [] for kind in TimerKind}
+        self._sweep_at = dict.fromkeys(TimerKind, _FEW)
 
     def push(self, timer: Timer) -> None:
         """Add a timer."""
-        heapq.heappush(self._heaps[timer.kind], (timer.when, next(self._order), timer))
+        heap = self._heaps[timer.kind]
+        if len(heap) >= self._sweep_at[timer.kind]:
+            self._sweep(timer.kind)
+        heapq.heappush(heap, (timer.when, next(self._order), timer))
 
     def earliest(self, kinds: Collection[TimerKind]) -> datetime | None:
         """When the first timer of these kinds is due, or None when there is none."""
-        heads = [heap[0][0] for heap in self._live_heaps(kinds)]
-        return min(heads, default=None)
+        earliest: datetime | None = None
+        for kind in kinds:
+            heap = self._heaps[kind]
+            while heap and heap[0][2].cancelled:
+                heapq.heappop(heap)
+            if heap and (earliest is None or heap[0][0] < earliest):
+                earliest = heap[0][0]
+        return earliest
 
     def pop_due(self, until: datetime, kinds: Collection[TimerKind]) -> list[Timer]:
         """Take out every timer of these kinds that is due at or before `until`, in order."""
         due: list[tuple[datetime, int, Timer]] = []
-        for heap in self._live_heaps(kinds):
+        for kind in kinds:
+            heap = self._heaps[kind]
             while heap and heap[0][0] <= until:
                 due.append(heapq.heappop(heap))
         return [timer for _, _, timer in sorted(due, key=lambda entry: entry[:2]) if not timer.cancelled]
@@ -113,10 +169,9 @@ class TimerQueue:
         for heap in self._heaps.values():
             heap.clear()
 
-    def _live_heaps(self, kinds: Collection[TimerKind]) -> Iterator[list[tuple[datetime, int, Timer]]]:
-        for kind in kinds:
-            heap = self._heaps[kind]
-            while heap and heap[0][2].cancelled:
-                heapq.heappop(heap)
-            if heap:
-                yield heap
+    def _sweep(self, kind: TimerKind) -> None:
+        """Forget the cancelled ones, so that timeouts that are set and beaten do not pile up until they are due."""
+        heap = self._heaps[kind]
+        heap[:] = [entry for entry in heap if not entry[2].cancelled]
+        heapq.heapify(heap)
+        self._sweep_at[kind] = max(_FEW, 2 * len(heap))
