@@ -5,8 +5,6 @@ import threading
 
 import pytest
 
-import steprig.live.uvicorn  # noqa: F401 - pytester forgets what the inner runs import, and would import it anew
-
 APP = '''
 """An ASGI application that answers with a greeting, and logs what it is asked for."""
 import logging

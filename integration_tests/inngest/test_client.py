@@ -1,6 +1,7 @@
 """`DevServerClient`, against the embedded dev server, which tells of changes, and through a proxy that does not."""
 
 import asyncio
+import socket
 import threading
 import time
 
@@ -407,8 +408,9 @@ def test_a_question_that_finds_nothing_is_no_invalid_one(dev):
 
 
 def test_nothing_listens_at_the_origin():
-    with DevServer() as server:
-        origin = server.origin
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))  # and does not listen: nobody else can take the port meanwhile
+        origin = f"http://127.0.0.1:{bound.getsockname()[1]}"
 
-    with pytest.raises(DevServerUnreachableError, match=rf"no Inngest dev server answers at {origin}: ConnectError"):
-        DevServerClient(origin).sync.get_history("01J")
+        with pytest.raises(DevServerUnreachableError, match=f"no Inngest dev server answers at {origin}: ConnectError"):
+            DevServerClient(origin).sync.get_history("01J")
