@@ -81,8 +81,15 @@ class FailureReports:
         self._mark()
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_runtest_makereport(self) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    def pytest_runtest_makereport(
+        self, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
         """Add the sections once the outcome is known."""
+        if call.excinfo is not None:
+            for watched in self._watched:
+                # Before pytest formats the failure: in some releases of CPython 3.11 two threads that format
+                # tracebacks at once fail with a SystemError.
+                watched.catch_up()
         report = yield
         if report.failed:
             for watched in self._watched:
@@ -127,11 +134,15 @@ class Watched:
         if self._runs is not None:
             self._runs.close()
 
-    def _lines(self) -> Sequence[str]:
+    def catch_up(self) -> None:
+        """Let the server's loop log what it has done."""
         with suppress(AttributeError, RuntimeError):  # it has no loop of its own, or does not run
             caught_up = threading.Event()
             cast("Any", self.server).loop.call_soon_threadsafe(caught_up.set)
             caught_up.wait(_CATCH_UP)
+
+    def _lines(self) -> Sequence[str]:
+        self.catch_up()
         return self.server.logs
 
     def _log(self) -> str:
