@@ -401,7 +401,7 @@ def test_the_plugin_imports_nothing_of_weight_before_a_fixture_is_used(pytester)
     result = pytester.runpytest_subprocess("--co", "-p", "no:xdist")
 
     parts = ["", ".application", ".dev_address", ".overrides", ".reports"]
-    ours = [*(f"steprig.plugin{part}" for part in parts), "steprig.pytest_plugin"]
+    ours = ["steprig.lazy", *(f"steprig.plugin{part}" for part in parts), "steprig.pytest_plugin"]
     result.stdout.fnmatch_lines(["imported: [[]]", f"of steprig: [[]{str(ours)[1:]}"])
 
 

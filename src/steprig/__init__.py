@@ -1,7 +1,8 @@
 """The test rig for durable functions: real servers, real SDKs, no waiting."""
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from steprig.lazy import lazy_names
 
 if TYPE_CHECKING:
     from steprig.errors import SteprigError
@@ -18,19 +19,11 @@ __all__ = [
     "VirtualClock",
 ]
 
-_HOMES = {
-    "ProcessServer": "steprig.live",
-    "RealClock": "steprig.kernel",
-    "ServerShutdownError": "steprig.live",
-    "ServerStartupError": "steprig.live",
-    "SteprigError": "steprig.errors",
-    "UvicornTestServer": "steprig.live",
-    "VirtualClock": "steprig.kernel",
-}
-
-
-def __getattr__(name: str) -> object:
-    """Import a public name when it is first used: the pytest plugin imports this package in every run."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "errors": ("SteprigError",),
+        "kernel": ("RealClock", "VirtualClock"),
+        "live": ("ProcessServer", "ServerShutdownError", "ServerStartupError", "UvicornTestServer"),
+    },
+)

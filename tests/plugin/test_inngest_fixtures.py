@@ -4,8 +4,8 @@ import os
 
 import pytest
 
+import steprig.inngest.default_server
 import steprig.inngest.dev_server
-import steprig.plugin.inngest
 
 SHOP = """
 from datetime import timedelta
@@ -213,7 +213,7 @@ def test_the_real_server_is_run_at_the_address_that_clients_were_told(ini, run, 
     run("""
         import os
         import pytest
-        import steprig.plugin.inngest
+        import steprig.inngest.default_server
         from steprig.inngest import RunningDevServer
 
         class Cli(RunningDevServer):
@@ -227,7 +227,7 @@ def test_the_real_server_is_run_at_the_address_that_clients_were_told(ini, run, 
         @pytest.fixture(scope="session", autouse=True)
         def no_download():
             with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(steprig.plugin.inngest, "InngestCliServer", Cli)
+                patch.setattr(steprig.inngest.default_server, "InngestCliServer", Cli)
                 yield
 
         def test_it(dev_server):

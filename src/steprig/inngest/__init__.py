@@ -3,8 +3,9 @@
 The names below are imported on first use, so that ``import steprig.inngest`` costs nothing.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from steprig.lazy import lazy_names
 
 if TYPE_CHECKING:
     from steprig.inngest.cli_server import InngestCliError, InngestCliServer
@@ -73,55 +74,37 @@ __all__ = [
     "wait_for_sync",
 ]
 
-_NAMES_IN = {
-    "cli_server": ("InngestCliError", "InngestCliServer"),
-    "client": ("DevServerClient",),
-    "client_model": ("HistoryStep", "Run", "RunStatus", "StepError", "StepOutput", "ended_statuses"),
-    "default_server": ("EnvironmentServer", "server"),
-    "dev_server": ("DevServer",),
-    "server_like": ("DevServerLike", "RunningDevServer"),
-    "settings": ("Settings", "SettingsError"),
-    "signing": ("SignatureError",),
-    "sync_client": ("SyncDevServerClient",),
-    "syncing": ("SyncError",),
-    "testing": (
-        "BaseState",
-        "Case",
-        "create_event_name",
-        "create_fn_id",
-        "create_test_name",
-        "wait_for",
-        "wait_for_sync",
-    ),
-    "testing_signatures": ("sign_request", "validate_response_sig"),
-    "waiting_errors": (
-        "DevServerClientError",
-        "DevServerUnreachableError",
-        "NoStepOutputError",
-        "UnexpectedRunCountError",
-        "UnexpectedStatusError",
-        "WaitTimeoutError",
-    ),
-}
-_HOMES = {name: f"{__name__}.{module}" for module, names in _NAMES_IN.items() for name in names}
-
-
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    try:
-        value: object = getattr(import_module(_HOMES[name]), name)
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] == "steprig":
-            raise
-        raise ImportError(
-            f"{__name__}.{name} needs the package {error.name!r}, which is not installed: "
-            "pip install 'steprig[inngest]'",
-            name=error.name,
-        ) from error
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "cli_server": ("InngestCliError", "InngestCliServer"),
+        "client": ("DevServerClient",),
+        "client_model": ("HistoryStep", "Run", "RunStatus", "StepError", "StepOutput", "ended_statuses"),
+        "default_server": ("EnvironmentServer", "server"),
+        "dev_server": ("DevServer",),
+        "server_like": ("DevServerLike", "RunningDevServer"),
+        "settings": ("Settings", "SettingsError"),
+        "signing": ("SignatureError",),
+        "sync_client": ("SyncDevServerClient",),
+        "syncing": ("SyncError",),
+        "testing": (
+            "BaseState",
+            "Case",
+            "create_event_name",
+            "create_fn_id",
+            "create_test_name",
+            "wait_for",
+            "wait_for_sync",
+        ),
+        "testing_signatures": ("sign_request", "validate_response_sig"),
+        "waiting_errors": (
+            "DevServerClientError",
+            "DevServerUnreachableError",
+            "NoStepOutputError",
+            "UnexpectedRunCountError",
+            "UnexpectedStatusError",
+            "WaitTimeoutError",
+        ),
+    },
+    extra="inngest",
+)

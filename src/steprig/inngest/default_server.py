@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from steprig.inngest.dev_server import DevServer
+    from steprig.kernel import Clock
 
 
 class EnvironmentServer:
@@ -73,7 +74,7 @@ class EnvironmentServer:
         if settings.enabled:
             self.stop()  # one that has ended by itself leaves its traces
             with ExitStack() as started:
-                self._server = started.enter_context(_server_for(settings, started))
+                self._server = started.enter_context(server_for(settings, started))
                 self._started = started.pop_all()
         return self
 
@@ -108,22 +109,34 @@ server = EnvironmentServer()
 """The one that the environment describes."""
 
 
-def _server_for(settings: Settings, started: ExitStack) -> DevServerLike:
+def server_for(
+    settings: Settings, started: ExitStack, *, port: int | None = None, clock: "Clock | None" = None
+) -> DevServerLike:
+    """The server that settings describe, not started yet.
+
+    Args:
+        settings: What the environment says.
+        started: Gets what has to be ended after the server.
+        port: Instead of the one in the settings.
+        clock: Of an embedded server; by default real time.
+    """
     if settings.url is not None:
         return RunningDevServer(settings.url)
+    port = port or settings.port or None
     if settings.backend == "cli":
-        return InngestCliServer(settings.port or None, version=settings.version, log_file=settings.log_file)
-    return _embedded(settings, started)
+        return InngestCliServer(port, version=settings.version, log_file=settings.log_file)
+    return _embedded(settings, started, port, clock)
 
 
-def _embedded(settings: Settings, started: ExitStack) -> "DevServer":
+def _embedded(settings: Settings, started: ExitStack, port: int | None, clock: "Clock | None") -> "DevServer":
     # Not above: whoever uses the real server alone need not have what the embedded one is made of.
-    from steprig.inngest.dev_server import DevServer
+    from steprig.inngest import DevServer
     from steprig.inngest.journal_log import JournalLog
 
     server = DevServer(
-        settings.port or None,
+        port,
         strict_port=True,
+        clock=clock,
         event_keys=() if settings.event_key is None else (settings.event_key,),
         signing_key=settings.signing_key,
         crons=settings.crons,

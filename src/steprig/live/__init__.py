@@ -4,8 +4,9 @@ The names below are imported on first use, so that ``import steprig.live`` costs
 uvicorn is loaded only by those who start a server with it.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from steprig.lazy import lazy_names
 
 if TYPE_CHECKING:
     from steprig.live.errors import ServerShutdownError, ServerStartupError
@@ -23,23 +24,13 @@ __all__ = [
     "UvicornTestServer",
 ]
 
-_HOMES = {
-    "HttpProbe": "steprig.live.readiness",
-    "LogLines": "steprig.live.log_lines",
-    "ProcessServer": "steprig.live.process",
-    "ServerShutdownError": "steprig.live.errors",
-    "ServerStartupError": "steprig.live.errors",
-    "UvicornTestServer": "steprig.live.uvicorn",
-}
-
-
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = getattr(import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "errors": ("ServerShutdownError", "ServerStartupError"),
+        "log_lines": ("LogLines",),
+        "process": ("ProcessServer",),
+        "readiness": ("HttpProbe",),
+        "uvicorn": ("UvicornTestServer",),
+    },
+)

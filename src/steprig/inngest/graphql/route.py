@@ -1,5 +1,6 @@
 """The GraphQL endpoint over HTTP."""
 
+import logging
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,17 @@ from steprig.inngest.graphql.resolvers import TYPES
 from steprig.inngest.platform import InngestPlatform
 from steprig.inngest.routes.answers import Json
 from steprig.inngest.wire import UNREADABLE
+
+_log = logging.getLogger(__name__)
+
+
+def _is_a_fault(record: logging.LogRecord) -> bool:
+    """Not what a resolver answers with on purpose: asking for a run that is not there yet is no error of anybody."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, GraphQLError) or not isinstance(error.original_error, GraphQLError | None)
+
+
+_log.addFilter(_is_a_fault)
 
 
 @cache
@@ -32,7 +44,7 @@ def graphql_routes(platform: InngestPlatform) -> list[Route]:
             query = msgspec.json.decode(await request.body(), type=dict[str, Any])
         except UNREADABLE as error:
             return _refusal(f"the body is no JSON object: {error}", 400, "BAD_REQUEST")
-        _, result = await graphql(schema, query, context_value=platform, error_formatter=_error)
+        _, result = await graphql(schema, query, context_value=platform, error_formatter=_error, logger=_log)
         if "data" in result:  # null where a field failed that may not be null, which makes no query invalid
             return Json(result)
         return Json({"errors": [_marked(error) for error in result.get("errors", ())], "data": None}, 422)
