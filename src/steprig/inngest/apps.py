@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from steprig.inngest.flow.policy import Policy, policy_of
 from steprig.inngest.functions import App, AppName, Function, Slug, Trigger
 from steprig.inngest.records import APP, AppRemoved, AppSynced
 from steprig.kernel import Journal, Record, Stream, kind_of
@@ -14,6 +15,7 @@ class Registered(NamedTuple):
 
     app: App
     function: Function
+    policy: Policy
 
 
 class Apps:
@@ -73,7 +75,9 @@ class Apps:
     def _index(self) -> None:
         self._archived |= self._functions
         self._functions = {
-            function.id: Registered(app, function) for app in self._apps.values() for function in app.functions
+            function.id: Registered(app, function, policy_of(function))
+            for app in self._apps.values()
+            for function in app.functions
         }
         self._by_event = {}
         for registered in self._functions.values():

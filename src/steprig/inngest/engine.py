@@ -17,6 +17,8 @@ from steprig.inngest.call_request import CallRequest, call_request
 from steprig.inngest.decision import Decision, Given
 from steprig.inngest.events import Event
 from steprig.inngest.expressions import Expression, ExpressionError
+from steprig.inngest.flow.arrivals import Arrivals
+from steprig.inngest.flow.slots import Limits, Slots
 from steprig.inngest.functions import App, AppName, Slug, Trigger
 from steprig.inngest.ids import new_ulid
 from steprig.inngest.index import Index
@@ -33,6 +35,7 @@ from steprig.inngest.records import (
     InvokeStarted,
     Job,
     JobQueued,
+    RunControl,
     RunEnded,
     RunId,
     RunQueued,
@@ -44,12 +47,20 @@ from steprig.inngest.schedules import Schedules
 from steprig.inngest.state import RunState
 from steprig.inngest.transport import Transport
 from steprig.inngest.waits import Waits
-from steprig.kernel import Entry, Rig, Stream, Timer, TimerKind, Work, stream_of
+from steprig.kernel import Entry, Rig, Status, Stream, Timer, TimerKind, Work, stream_of
 
 _log = logging.getLogger(__name__)
 
 _SAME_TIME = timedelta(milliseconds=10)
 """A clock that differs from the machine's by no more shows the same time: the two were read one after the other."""
+
+
+_START, _FINISH = StepId("timeouts.start"), StepId("timeouts.finish")
+"""The keys of the timers of a run's own timeouts, among those of its steps."""
+
+
+def _cancel_key(index: int) -> StepId:
+    return StepId(f"cancel.{index}")
 
 
 class Engine:
@@ -81,6 +92,9 @@ class Engine:
         self._jitter = random.Random(seed).random
         self._runs: dict[RunId, RunState] = {}
         self._waits = Waits()
+        self._cancels = Waits()
+        self._slots = Slots()
+        self._arrivals = Arrivals(rig, self.apps.last_known, self._begin, self.cancel)
         self._timers: dict[RunId, dict[str, Timer]] = {}
         self._calls: set[asyncio.Task[None]] = set()
         self._schedules = Schedules(rig, self.apps, self._tick)
@@ -107,13 +121,19 @@ class Engine:
         """Take an event in: start the functions and resume the steps that it is for."""
         self._append(stream_of(EVENT, event.internal_id), EventReceived(event))
         waits = self._waits.for_event(event.name)
-        for registered, correlation_id in self._started_by(event):
-            self._begin(registered, event, correlation_id)
-        if waits:
-            fields, now = event.fields(), self._rig.clock.now()
-            for wait in waits:
-                if wait.accepts(fields, now) and (state := self._runs.get(wait.run_id)) is not None:
-                    self._commit(decide.match(state, wait.step, event, self._given()))
+        cancels = self._cancels.for_event(event.name)
+        for registered in self._started_by(event):
+            if not self.index.has_started(registered.function.id, event.id, self._rig.clock.now()):
+                self._arrivals.arrive(registered, event)
+        if not waits and not cancels:
+            return
+        fields, now = event.fields(), self._rig.clock.now()
+        for wait in waits:
+            if wait.accepts(fields, now) and (state := self._runs.get(wait.run_id)) is not None:
+                self._commit(decide.match(state, wait.step, event, self._given()))
+        for cancel in cancels:
+            if cancel.accepts(fields, now):
+                self.cancel(cancel.run_id)
 
     def cancel(self, run_id: RunId) -> bool:
         """End a run, whatever it is doing. False when it does not go on."""
@@ -130,6 +150,7 @@ class Engine:
     async def stop(self) -> None:
         """Drop every timer and end the calls that are being made."""
         self._schedules.stop()
+        self._arrivals.stop()
         for run_id in list(self._timers):
             self._cancel_timers(run_id)
         calls = list(self._calls)
@@ -141,34 +162,36 @@ class Engine:
 
     # --- Starting runs ------------------------------------------------------------------------------
 
-    def _started_by(self, event: Event) -> Iterator[tuple[Registered, str | None]]:
-        """The functions that an event starts, each once, with what an invocation is known by."""
+    def _started_by(self, event: Event) -> Iterator[Registered]:
+        """The functions that an event starts, each once."""
         seen: set[Slug] = set()
         invocation = internal_events.invocation_of(event)
         if invocation is not None and (invoked := self.apps.function(invocation.fn_id)) is not None:
             seen.add(invoked.function.id)
-            yield invoked, invocation.correlation_id or None
+            yield invoked
         fields: dict[str, object] = {}
         for registered, trigger in list(self.apps.started_by(event.name)):
             if registered.function.id in seen or not _meets(trigger, event, fields, self._rig.clock.now()):
                 continue
             seen.add(registered.function.id)
-            yield registered, None
+            yield registered
 
-    def _begin(self, registered: Registered, event: Event, correlation_id: str | None) -> None:
-        function = registered.function
-        given = self._given()
-        if self.index.has_started(function.id, event.id, given.now):
-            return
+    def _begin(
+        self, registered: Registered, events: tuple[Event, ...], control: RunControl, not_before: datetime | None
+    ) -> None:
+        function, given = registered.function, self._given()
         queued = RunQueued(
             run_id=RunId(given.new_id()),
             function=function.id,
             app=registered.app.name,
-            events=(event,),
+            events=events,
             max_attempts=function.max_attempts,
-            correlation_id=correlation_id,
+            correlation_id=internal_events.correlation_of(events[0], function.id),
+            control=control,
         )
-        self._commit(decide.begin(queued, given, not_before=self._asked_for(event)))
+        asked_for = self._asked_for(events[0]) if control.batch_id is None else None
+        at = max(filter(None, (asked_for, not_before)), default=None)
+        self._commit(decide.begin(queued, given, not_before=at))
 
     def _refresh_schedules(self) -> None:
         if self._crons:
@@ -179,7 +202,8 @@ class Engine:
         if registered is not None:
             event = internal_events.scheduled(cron, at, self._given())
             self._append(stream_of(EVENT, event.internal_id), EventReceived(event))
-            self._begin(registered, event, None)
+            if not self.index.has_started(slug, event.id, self._rig.clock.now()):
+                self._arrivals.arrive(registered, event)
 
     def _asked_for(self, event: Event) -> datetime | None:
         """The future time that an event asks for.
@@ -211,12 +235,14 @@ class Engine:
 
     def _follow(self, state: RunState, entry: Entry) -> None:
         match entry:
+            case RunQueued(control=control):
+                self._control(state.id, control)
             case JobQueued(job=job) | AttemptFailed(retry=Job() as job):
                 self._schedule(state, job)
             case SleepStarted(step=step, until=until, title=title):
                 self._set_timer(state.id, step, until, TimerKind.DELAY, f"sleep {title!r}", self._wake)
-            case WaitStarted(step=step, expires=expires, title=title):
-                self._waits.add(state.id, entry)
+            case WaitStarted(step=step, expires=expires, title=title, event=event, condition=condition):
+                self._waits.add(state.id, step, event, condition)
                 self._set_timer(state.id, step, expires, TimerKind.DEADLINE, f"wait {title!r}", self._time_out)
             case InvokeStarted(step=step, expires=expires, title=title, event=event):
                 self._set_timer(state.id, step, expires, TimerKind.DEADLINE, f"invoke {title!r}", self._time_out)
@@ -230,14 +256,33 @@ class Engine:
     def _finish(self, state: RunState, ended: RunEnded) -> None:
         for step in state.open:
             self._waits.remove(state.id, step)
+        for index in range(len(state.control.cancel_when)):
+            self._cancels.remove(state.id, _cancel_key(index))
         self._cancel_timers(state.id)
-        for event in internal_events.of_ended_run(state, ended, self._given()):
+        for event, correlation_id in internal_events.of_ended_run(state, ended, self._given()):
             self.receive(event)
-            if event.name == internal_events.FINISHED and state.correlation_id is not None:
-                self._resume_parent(state, ended, event)
+            if correlation_id is not None:
+                self._resume_parent(correlation_id, state, ended, event)
 
-    def _resume_parent(self, child: RunState, ended: RunEnded, finished: Event) -> None:
-        run_id, _, step = (child.correlation_id or "").partition(".")
+    def _control(self, run_id: RunId, control: RunControl) -> None:
+        """What may end a run from outside, from its creation on."""
+        for index, when in enumerate(control.cancel_when):
+            self._cancels.add(run_id, _cancel_key(index), when.event, when.condition, when.until)
+        if control.start_timeout is not None:
+            self._limit(run_id, _START, control.start_timeout)
+
+    def _limit(self, run_id: RunId, key: StepId, timeout: timedelta) -> None:
+        """Cancel the run at the end of `timeout`, unless the timer is cancelled before."""
+        at = self._rig.clock.now() + timeout
+        self._set_timer(
+            run_id, key, at, TimerKind.BACKGROUND, f"{key} of {run_id}", lambda run_id, _: self._end(run_id)
+        )
+
+    def _end(self, run_id: RunId) -> None:
+        self.cancel(run_id)
+
+    def _resume_parent(self, correlation_id: str, child: RunState, ended: RunEnded, finished: Event) -> None:
+        run_id, _, step = correlation_id.partition(".")
         parent = self._runs.get(RunId(run_id))
         if parent is not None:
             self._commit(decide.resume(parent, StepId(step), child.id, ended, finished, self._given()))
@@ -301,9 +346,16 @@ class Engine:
         if state is None or job.id not in state.jobs:
             return
         work = self._rig.clock.working(f"call of {state.function}")
+        limits = state.control.limits
+        score = self._rig.clock.now().timestamp() - state.control.priority
+        self._slots.ask(limits, score, lambda: self._begin_call(run_id, job, limits, work))
+
+    def _begin_call(self, run_id: RunId, job: Job, limits: Limits, work: Work) -> None:
         task = self._rig.loop.create_task(self._make_call(run_id, job, work))
         self._calls.add(task)
         task.add_done_callback(self._calls.discard)
+        if limits:
+            task.add_done_callback(lambda _: self._slots.give_back(limits))
 
     async def _make_call(self, run_id: RunId, job: Job, work: Work) -> None:
         with work:
@@ -332,6 +384,10 @@ class Engine:
         decision = Decision(state, given := self._given())
         decision.add(CallStarted(job.id))
         self._commit(decision)
+        if state.status is Status.QUEUED:
+            self._cancel_timer(run_id, _START)
+            if (finish := state.control.finish_timeout) is not None:
+                self._limit(run_id, _FINISH, finish)
         function = self.apps.last_known(state.function).function
         return function.entry.runtime.url, call_request(decision.state, job, given.new_id())
 

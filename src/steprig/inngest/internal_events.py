@@ -61,29 +61,45 @@ def scheduled(cron: str, at: datetime, given: Given) -> Event:
     return _event(SCHEDULED, {"cron": cron, "scheduledAt": moment, "fireAt": moment}, given, user_id=moment)
 
 
-def of_ended_run(state: RunState, ended: RunEnded, given: Given) -> list[Event]:
-    """What a run's end makes known; nothing for handlers of such ends, or they would go on for ever."""
+def correlation_of(event: Event, function: str) -> str | None:
+    """What the step is known by that has invoked the function with this event, if one has."""
+    invocation = invocation_of(event)
+    if invocation is None or invocation.fn_id != function:
+        return None
+    return invocation.correlation_id or None
+
+
+def of_ended_run(state: RunState, ended: RunEnded, given: Given) -> list[tuple[Event, str | None]]:
+    """What a run's end makes known, each with the correlation id of the step that it is for.
+
+    Nothing for handlers of such ends, or they would go on for ever.
+    """
     if state.events[0].name in (FAILED, FINISHED):
         return []
-    outcome = _outcome(state, ended)
-    status = {"_inngest": _raw({"status": _STATUS_WORDS[ended.status]})}
-    events = [_event(FINISHED, outcome | status, given)]
-    if ended.status is Status.FAILED:
-        events.append(_event(FAILED, outcome | status, given, user_id=state.id))
-    if ended.status is Status.CANCELLED:
-        events.append(_event(CANCELLED, outcome | status, given, user_id=state.id))
+    invoked = {event.internal_id: correlation_of(event, state.function) for event in state.events}
+    events: list[tuple[Event, str | None]] = []
+    for index, event in enumerate(state.events):
+        correlation_id = invoked[event.internal_id]
+        if index == 0 or correlation_id is not None:
+            outcome = _outcome(state, event, ended, correlation_id)
+            events.append((_event(FINISHED, outcome, given), correlation_id))
+    about_end = {Status.FAILED: FAILED, Status.CANCELLED: CANCELLED}.get(ended.status)
+    if about_end is not None:
+        outcome = _outcome(state, state.events[0], ended, invoked[state.events[0].internal_id])
+        events.append((_event(about_end, outcome, given, user_id=state.id), None))
     return events
 
 
-def _outcome(state: RunState, ended: RunEnded) -> dict[str, Any]:
+def _outcome(state: RunState, event: Event, ended: RunEnded, correlation_id: str | None) -> dict[str, Any]:
     outcome: dict[str, Any] = {
         "function_id": state.function,
         "run_id": state.id,
-        "event": state.events[0].wire(),
+        "event": event.wire(),
         "events": [event.wire() for event in state.events],
+        "_inngest": _raw({"status": _STATUS_WORDS[ended.status]}),
     }
-    if state.correlation_id is not None:
-        outcome["correlation_id"] = state.correlation_id
+    if correlation_id is not None:
+        outcome["correlation_id"] = correlation_id
     if ended.problem is not None:
         outcome["error"] = problems.as_event_error(ended.problem)
     if ended.status is not Status.CANCELLED:

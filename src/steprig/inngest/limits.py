@@ -10,6 +10,7 @@ MAX_EVENT_BYTES: Final = 3 * MIB
 MAX_STEP_BYTES: Final = 4 * MIB
 MAX_REPLY_BYTES: Final = 8 * MIB
 MAX_STATE_BYTES: Final = 32 * MIB
+MAX_BATCH_BYTES: Final = 10 * MIB
 MAX_STEPS: Final = 1000
 
 DEFAULT_RETRIES: Final = 4
@@ -20,6 +21,7 @@ MAX_CONCURRENCY_ENTRIES: Final = 2
 
 MAX_SLEEP: Final = timedelta(days=366)
 DEFAULT_WAIT: Final = timedelta(days=365)
+MAX_PRIORITY: Final = 43_200
 IDEMPOTENCY_WINDOW: Final = timedelta(hours=24)
 CALL_TIMEOUT: Final = timedelta(hours=2)
 

@@ -1,11 +1,13 @@
 """What the journal of an Inngest dev server holds. State and timeline are folded from these."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import ClassVar, Literal, NewType
 
 import msgspec
 
 from steprig.inngest.events import Event, EventId
+from steprig.inngest.flow.policy import CancelWhen
+from steprig.inngest.flow.slots import Taken
 from steprig.inngest.functions import App, AppName, Slug
 from steprig.inngest.opcodes import StepId
 from steprig.kernel import Entry, Status
@@ -13,7 +15,7 @@ from steprig.kernel import Entry, Status
 RunId = NewType("RunId", str)
 JobId = NewType("JobId", str)
 
-APP, EVENT, RUN = "inngest.app", "inngest.event", "inngest.run"
+APP, EVENT, HOLD, RUN = "inngest.app", "inngest.event", "inngest.hold", "inngest.run"
 """The kinds of stream."""
 
 
@@ -46,6 +48,22 @@ class Job(msgspec.Struct, frozen=True):
     """The length of the stack when it was queued."""
 
 
+class RunControl(msgspec.Struct, frozen=True):
+    """What a run's flow control has come to when it was queued."""
+
+    limits: tuple[Taken, ...] = ()
+    """The concurrency limits that each of its calls falls under."""
+    priority: int = 0
+    """Seconds by which its calls count as queued earlier."""
+    singleton: str | None = None
+    """The key under which no other run of the function may go on."""
+    batch_id: str | None = None
+    """Set on the run of a batch."""
+    start_timeout: timedelta | None = None
+    finish_timeout: timedelta | None = None
+    cancel_when: tuple[CancelWhen, ...] = ()
+
+
 class AppSynced(Entry, frozen=True):
     """An app was registered, or registered anew."""
 
@@ -66,6 +84,22 @@ class EventReceived(Entry, frozen=True):
     event: Event
 
 
+class EventHeld(Entry, frozen=True):
+    """An event waits for a run to be started with it: for quiet, or for more events."""
+
+    function: Slug
+    why: Literal["debounce", "batch"]
+    key: str
+    event: Event
+    due: datetime
+
+
+class HoldReleased(Entry, frozen=True):
+    """What was held is handed to a run."""
+
+    ends_stream: ClassVar[bool] = True
+
+
 class RunQueued(Entry, frozen=True):
     """A run exists."""
 
@@ -76,6 +110,7 @@ class RunQueued(Entry, frozen=True):
     max_attempts: int
     correlation_id: str | None = None
     """Names the step that invoked it, in another run."""
+    control: RunControl = RunControl()
 
 
 class JobQueued(Entry, frozen=True):
@@ -146,12 +181,42 @@ class InvokeStarted(StepOpened, frozen=True, kw_only=True):
     expires: datetime
 
 
+class GatewayRequest(msgspec.Struct, frozen=True):
+    """A request that the server makes for a step."""
+
+    method: str
+    url: str
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+
+class GatewayStarted(StepOpened, frozen=True, kw_only=True):
+    """A run waits for the answer to a request that the server makes for it."""
+
+    request: GatewayRequest
+    job: Job
+    """The call that has asked for it, which is made again when the request fails."""
+    is_ai: bool
+
+    @property
+    def op(self) -> Literal["AI_GATEWAY", "GATEWAY"]:
+        """What `StepEnded` calls it."""
+        return "AI_GATEWAY" if self.is_ai else "GATEWAY"
+
+
+class SignalWaitStarted(StepOpened, frozen=True, kw_only=True):
+    """A run waits for a signal."""
+
+    signal: str
+    expires: datetime
+
+
 class StepEnded(Entry, frozen=True, kw_only=True):
     """A step's outcome is known, whatever kind of step it is."""
 
     step: StepId
     title: str
-    op: Literal["RUN", "SLEEP", "WAIT_FOR_EVENT", "INVOKE"]
+    op: Literal["RUN", "SLEEP", "WAIT_FOR_EVENT", "INVOKE", "AI_GATEWAY", "GATEWAY", "WAIT_FOR_SIGNAL"]
     memo: msgspec.Raw
     """What later calls are given for it."""
     output: msgspec.Raw | None = None

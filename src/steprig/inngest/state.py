@@ -14,6 +14,7 @@ from steprig.inngest.records import (
     Job,
     JobId,
     JobQueued,
+    RunControl,
     RunEnded,
     RunId,
     RunQueued,
@@ -38,6 +39,7 @@ class RunState(msgspec.Struct, frozen=True):
     events: tuple[Event, ...]
     max_attempts: int
     correlation_id: str | None = None
+    control: RunControl = RunControl()
     status: Status = Status.QUEUED
     memos: dict[StepId, msgspec.Raw] = {}
     """What each ended step gave, in the order in which they ended. Never changed in place."""
@@ -61,7 +63,15 @@ class RunState(msgspec.Struct, frozen=True):
 def fold(state: RunState | None, entry: Entry) -> RunState | None:
     """The state after an entry. Entries of another kind leave it as it is."""
     if isinstance(entry, RunQueued):
-        return RunState(entry.run_id, entry.function, entry.app, entry.events, entry.max_attempts, entry.correlation_id)
+        return RunState(
+            entry.run_id,
+            entry.function,
+            entry.app,
+            entry.events,
+            entry.max_attempts,
+            entry.correlation_id,
+            entry.control,
+        )
     return state if state is None else advance(state, entry)
 
 

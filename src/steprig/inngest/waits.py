@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from steprig.inngest.expressions import Expression
 from steprig.inngest.opcodes import StepId
-from steprig.inngest.records import RunId, WaitStarted
+from steprig.inngest.records import RunId
 
 
 class Wait(NamedTuple):
@@ -15,6 +15,7 @@ class Wait(NamedTuple):
     run_id: RunId
     step: StepId
     condition: Expression | None
+    until: datetime | None
 
     def accepts(self, event: Mapping[str, Any], now: datetime) -> bool:
         """Whether this is the event that is waited for.
@@ -22,6 +23,8 @@ class Wait(NamedTuple):
         The condition calls it `async`. What the run's own event had is written into the condition already, so
         what is left of `event` is missing.
         """
+        if self.until is not None and now > self.until:
+            return False
         if self.condition is None:
             return True
         variables: dict[str, Any] = {"event": {}, "async": event}
@@ -35,12 +38,14 @@ class Waits:
         self._by_event: dict[str, dict[tuple[RunId, StepId], Wait]] = {}
         self._events: dict[tuple[RunId, StepId], str] = {}
 
-    def add(self, run_id: RunId, started: WaitStarted) -> None:
-        """A step begins to wait."""
-        key = run_id, started.step
-        condition = Expression.compile(started.condition) if started.condition else None
-        self._events[key] = started.event
-        self._by_event.setdefault(started.event, {})[key] = Wait(run_id, started.step, condition)
+    def add(
+        self, run_id: RunId, step: StepId, event: str, condition: str | None, until: datetime | None = None
+    ) -> None:
+        """A step begins to wait, for events up to `until`."""
+        key = run_id, step
+        compiled = Expression.compile(condition) if condition else None
+        self._events[key] = event
+        self._by_event.setdefault(event, {})[key] = Wait(run_id, step, compiled, until)
 
     def remove(self, run_id: RunId, step: StepId) -> None:
         """A step waits no longer, if it did."""
