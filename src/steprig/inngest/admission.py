@@ -10,7 +10,7 @@ class Admission:
 
     A burst of hundreds is done sooner when it reuses a few connections than when it opens hundreds. But calls may
     be slow, and functions may wait for one another, so no number of calls may hold up the rest: when none has ended
-    for a moment, those under way are counted no more and as many again are let in, twice as many the next time.
+    for a moment, those under way are counted no more, and as many again are let in.
 
     Args:
         width: How many counted calls may be under way.
@@ -21,7 +21,6 @@ class Admission:
         self._width = width
         self._patience = patience
         self._room = width
-        self._stalls = 0
         self._ended = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._check: asyncio.TimerHandle | None = None
@@ -47,8 +46,7 @@ class Admission:
 
     def _leave(self) -> None:
         self._ended += 1
-        self._stalls = 0
-        # A call that is not counted any more makes no room, or room would grow beyond the width.
+        # A call that is not counted any more makes no room beyond the width.
         self._room = min(self._room + 1, self._width)
         self._admit()
 
@@ -67,8 +65,7 @@ class Admission:
     def _open_if_stalled(self, ended_before: int) -> None:
         self._check = None
         if self._ended == ended_before:
-            self._room = self._width << min(self._stalls, 10)
-            self._stalls += 1
+            self._room = self._width
         self._admit()
         if self._waiting:
             self._check_later()

@@ -26,7 +26,7 @@ def kind_of(stream: Stream) -> str:
     return stream.partition(":")[0]
 
 
-class Entry(msgspec.Struct, frozen=True, tag=True):
+class Entry(msgspec.Struct, frozen=True, tag=True, gc=False):
     """Base of what platforms record: immutable, encodable by msgspec, told apart by its class name."""
 
     ends_stream: ClassVar[bool] = False

@@ -36,7 +36,7 @@ class Status(StrEnum):
 _ENDED = frozenset({Status.COMPLETED, Status.FAILED, Status.TIMED_OUT, Status.CANCELLED, Status.SKIPPED})
 
 
-class Failure(msgspec.Struct, frozen=True):
+class Failure(msgspec.Struct, frozen=True, gc=False):
     """Why something failed."""
 
     name: str
@@ -44,7 +44,7 @@ class Failure(msgspec.Struct, frozen=True):
     stack: str | None = None
 
 
-class Span(msgspec.Struct, frozen=True):
+class Span(msgspec.Struct, frozen=True, gc=False):
     """A stretch of a run: a step, a wait, an attempt."""
 
     id: str
@@ -72,7 +72,7 @@ class Span(msgspec.Struct, frozen=True):
             yield from child.walk()
 
 
-class Run(msgspec.Struct, frozen=True):
+class Run(msgspec.Struct, frozen=True, gc=False):
     """One execution of one function."""
 
     id: str

@@ -2,19 +2,17 @@
 
 import asyncio
 
-import msgspec
 from starlette.requests import Request
 from starlette.routing import Route
 
 from steprig.inngest.events import EventId
-from steprig.inngest.ids import function_uuid, new_ulid
-from steprig.inngest.ingestion import EventError, event_from, events_in
-from steprig.inngest.internal_events import INVOKED
+from steprig.inngest.ingestion import EventError, events_in
 from steprig.inngest.platform import InngestPlatform
 from steprig.inngest.routes.answers import Json
+from steprig.inngest.routes.invocations import invoke as invoke_function
 from steprig.inngest.wire import checked
 
-_TURN = 50
+_TURN = 10
 """Events taken in before other work on the loop gets its turn."""
 
 
@@ -30,24 +28,12 @@ def event_routes(platform: InngestPlatform) -> list[Route]:
             return await _take_all(platform, body, request.headers.get("x-inngest-event-id-seed"))
 
     async def invoke(request: Request) -> Json:
-        now = platform.rig.clock.stamp()
-        internal_id = EventId(new_ulid(now))
         try:
             body = checked(await request.body()) or b"{}"
-            event = event_from(msgspec.Raw(body), internal_id, now, name=INVOKED)
+            event_id = invoke_function(platform, request.path_params["slug"], body)
         except (EventError, UnicodeDecodeError) as error:
             return Json({"error": str(error), "status": 400}, 400)
-        data = msgspec.json.decode(event.data, type=dict[str, msgspec.Raw] | None) or {}
-        marks = {
-            "fn_id": request.path_params["slug"],
-            "correlation_id": "",
-            "gid": str(function_uuid(internal_id)),
-            "name": "",
-        }
-        data["_inngest"] = msgspec.Raw(msgspec.json.encode(marks))
-        with platform.rig.clock.working("an invocation by request"):
-            platform.engine.receive(msgspec.structs.replace(event, data=msgspec.Raw(msgspec.json.encode(data))))
-        return Json({"id": internal_id, "status": 200})
+        return Json({"id": event_id, "status": 200})
 
     return [
         Route("/e/{key}", send, methods=["POST"]),
