@@ -13,12 +13,18 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from steprig.inngest.connect.routes import connect_routes
 from steprig.inngest.graphql import graphql_routes
 from steprig.inngest.platform import InngestPlatform
 from steprig.inngest.routes.answers import Json, failure
 from steprig.inngest.routes.app_api import app_routes
+from steprig.inngest.routes.cancellation_api import cancellation_routes
+from steprig.inngest.routes.checkpoint_api import checkpoint_routes
 from steprig.inngest.routes.event_api import event_routes
+from steprig.inngest.routes.realtime_api import realtime_routes
 from steprig.inngest.routes.rest_api import rest_routes
+from steprig.inngest.routes.signal_api import signal_routes
+from steprig.inngest.routes.telemetry_api import telemetry_routes
 from steprig.inngest.routes.wait_api import wait_routes
 from steprig.kernel import Rig
 
@@ -44,9 +50,14 @@ def create_app(platform: InngestPlatform, rig: Rig) -> Starlette:
             *event_routes(platform),
             *app_routes(platform),
             *rest_routes(platform),
+            *checkpoint_routes(platform),
+            *cancellation_routes(platform),
+            *telemetry_routes(),
             *graphql_routes(platform),
             *wait_routes(platform),
-            Route("/v0/connect/start", start_connect, methods=["POST"]),
+            *signal_routes(platform),
+            *realtime_routes(platform),
+            *connect_routes(platform),
             Route("/health", health, methods=["GET"]),
         ],
         middleware=[
@@ -82,12 +93,6 @@ async def health(request: Request) -> Response:
     """`GET /health`."""
     del request
     return Json({"status": 200, "message": "OK"})
-
-
-async def start_connect(request: Request) -> Response:
-    """`POST /v0/connect/start`, as far as clients use it to see whether the server is up."""
-    del request
-    return Response(b"", media_type="application/octet-stream")
 
 
 async def not_found(request: Request, error: Exception) -> Response:

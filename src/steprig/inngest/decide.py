@@ -22,6 +22,7 @@ from steprig.inngest.records import (
     RunEnded,
     RunId,
     RunQueued,
+    SignalWaitStarted,
     SleepStarted,
     StepEnded,
     WaitStarted,
@@ -102,6 +103,8 @@ def time_out(state: RunState, step: StepId, given: Given) -> Decision:
     waited = state.open.get(step)
     if isinstance(waited, WaitStarted):
         decision.end_step(StepEnded(step=step, title=waited.title, op="WAIT_FOR_EVENT", memo=NULL, timed_out=True))
+    elif isinstance(waited, SignalWaitStarted):
+        decision.end_step(StepEnded(step=step, title=waited.title, op="WAIT_FOR_SIGNAL", memo=NULL, timed_out=True))
     elif isinstance(waited, InvokeStarted):
         problem = problems.invoke_timed_out()
         decision.end_step(

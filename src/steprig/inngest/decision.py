@@ -10,7 +10,7 @@ from steprig.inngest import problems
 from steprig.inngest.durations import backoff, parse_retry_after
 from steprig.inngest.limits import MAX_STATE_BYTES, MAX_STEPS
 from steprig.inngest.opcodes import DISCOVERY, StepId
-from steprig.inngest.records import AttemptFailed, Job, JobId, JobQueued, Problem, RunEnded, StepEnded
+from steprig.inngest.records import AttemptFailed, Job, JobId, JobQueued, Problem, RunEnded, RunId, StepEnded
 from steprig.inngest.state import COALESCING_VERSION, RunState, advance
 from steprig.kernel import Entry, Status
 
@@ -27,6 +27,8 @@ class Given(NamedTuple):
     """Instead of the usual backoff."""
     ahead: timedelta = timedelta()
     """How far `now` is ahead of the clock by which SDKs tell the time. They turn the length of a sleep into its end."""
+    signal_waiter: Callable[[str], tuple[RunId, StepId] | None] = lambda _: None
+    """The step that waits for a signal, of whatever run."""
 
 
 class Decision:
@@ -66,13 +68,17 @@ class Decision:
             return
         opened = self.state.open.get(ended.step)
         races = races or (opened is not None and opened.races)
+        self.keep_step(ended)
+        if not self.ended and (races or not self.state.group or self.state.version < COALESCING_VERSION):
+            self.queue()
+
+    def keep_step(self, ended: StepEnded) -> None:
+        """Keep a step's outcome, as far as a run may have so many and so large ones."""
         self.add(ended)
         if len(self.state.memos) > MAX_STEPS:
             self.fail(problems.too_many_steps())
         elif self.state.memo_bytes > MAX_STATE_BYTES:
             self.fail(problems.state_too_large(MAX_STATE_BYTES))
-        elif races or not self.state.group or self.state.version < COALESCING_VERSION:
-            self.queue()
 
     def retry(
         self,

@@ -6,10 +6,13 @@ from types import TracebackType
 from typing import Self
 
 from steprig.inngest.app import create_app
+from steprig.inngest.connect.relay import Relay
 from steprig.inngest.options import Options, ServerKind
 from steprig.inngest.platform import InngestPlatform
+from steprig.inngest.syncing import SyncError
 from steprig.kernel import Clock, Journal, MemoryJournal, RealClock, Rig, Timeline
-from steprig.live import UvicornTestServer
+from steprig.live import ServerStartupError, UvicornTestServer
+from steprig.live.sockets import connectable
 
 
 class DevServer:
@@ -23,6 +26,7 @@ class DevServer:
         sdk_urls: Serve endpoints of apps to sync with at start, such as `http://127.0.0.1:8000/api/inngest`.
         event_keys: The event keys to accept; any when there are none.
         signing_key: Signs requests to apps, and is asked of apps that register.
+        signing_key_fallback: Accepted of apps that register, beside `signing_key`; signs nothing.
         kind: What the server says it is; apps in production mode answer `cloud` alone, and need a signing key.
         retry_interval: The time between attempts, instead of the dev server's growing backoff.
         strict_port: Fail when `port` is busy, instead of taking a free one.
@@ -30,6 +34,8 @@ class DevServer:
         crons: Whether cron triggers start functions.
         discovery: Look for apps on this machine's usual ports.
         log_level: How much of its own requests the server logs, as for Uvicorn.
+        connect_port: A second port that leads here, such as 8289, for whoever expects Connect's gateway on its own.
+        connect_lease: Seconds that a Connect worker has to answer a call, or to ask for more time.
         seed: Makes the jitter of retries repeatable.
     """
 
@@ -43,6 +49,7 @@ class DevServer:
         sdk_urls: Sequence[str] = (),
         event_keys: Sequence[str] = (),
         signing_key: str | None = None,
+        signing_key_fallback: str | None = None,
         kind: ServerKind = "dev",
         retry_interval: timedelta | None = None,
         strict_port: bool = False,
@@ -50,8 +57,11 @@ class DevServer:
         crons: bool = False,
         discovery: bool = False,
         log_level: str = "warning",
+        connect_port: int | None = None,
+        connect_lease: float = 120.0,
         seed: int | None = None,
     ) -> None:
+        self._relay = Relay(host, connect_port) if connect_port is not None else None
         self._own_clock = clock is None
         self.clock: Clock = clock if clock is not None else RealClock()
         self.journal: Journal = journal if journal is not None else MemoryJournal()
@@ -60,11 +70,14 @@ class DevServer:
                 sdk_urls=sdk_urls,
                 event_keys=event_keys,
                 signing_key=signing_key,
+                signing_key_fallback=signing_key_fallback,
                 kind=kind,
                 retry_interval=retry_interval,
                 poll_interval=poll_interval,
                 crons=crons,
                 discovery=discovery,
+                connect_port=connect_port,
+                connect_lease=connect_lease,
                 seed=seed,
             )
         )
@@ -76,6 +89,7 @@ class DevServer:
             strict_port=strict_port,
             lifespan="on",
             log_level=log_level,
+            ws_per_message_deflate=False,
         )
 
     @property
@@ -114,10 +128,21 @@ class DevServer:
             ServerStartupError: It did not come up.
         """
         self._server.start()
+        if self._relay is not None:
+            try:
+                self._rig.run(self._relay.start((connectable(self._server.host), self.port)))
+            except OSError as error:
+                self.stop()
+                raise ServerStartupError(f"cannot listen on connect_port: {error}") from error
         return self
 
     def stop(self) -> None:
         """End everything: calls that are being made are cut off. Idempotent. Runs stay readable in `timeline`."""
+        if self._server.is_running:
+            # While it still answers: workers then know that they have to connect anew, and what to do until then.
+            self._rig.run(self._platform.gateway.close())
+            if self._relay is not None:
+                self._rig.run(self._relay.stop())
         self._server.stop()
         if self._own_clock:
             self.clock.close()
@@ -132,7 +157,10 @@ class DevServer:
         Raises:
             SyncError: The app did not register; the error says what it answered.
         """
-        self._rig.run(self._platform.syncer.sync(url), timeout=timeout)
+        try:
+            self._rig.run(self._platform.syncer.sync(url), timeout=timeout)
+        except TimeoutError as error:
+            raise SyncError(url, "unreachable", f"no answer within {timeout:g} s") from error
 
     def __enter__(self) -> Self:
         return self.start()

@@ -10,16 +10,20 @@ import random
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
-from steprig.inngest import decide, internal_events
+import msgspec
+
+from steprig.inngest import decide, gateway, internal_events, reruns, signals
 from steprig.inngest.admission import Admission
 from steprig.inngest.apps import Apps, Registered
 from steprig.inngest.call_request import CallRequest, call_request
+from steprig.inngest.checkpoints import Checkpoint, checkpoint
 from steprig.inngest.decision import Decision, Given
 from steprig.inngest.events import Event
 from steprig.inngest.expressions import Expression, ExpressionError
 from steprig.inngest.flow.arrivals import Arrivals
 from steprig.inngest.flow.slots import Limits, Slots
 from steprig.inngest.functions import App, AppName, Slug, Trigger
+from steprig.inngest.gateway import Outcome
 from steprig.inngest.ids import new_ulid
 from steprig.inngest.index import Index
 from steprig.inngest.opcodes import StepId
@@ -32,20 +36,23 @@ from steprig.inngest.records import (
     AttemptFailed,
     CallStarted,
     EventReceived,
+    GatewayStarted,
     InvokeStarted,
     Job,
+    JobId,
     JobQueued,
     RunControl,
     RunEnded,
     RunId,
     RunQueued,
+    SignalWaitStarted,
     SleepStarted,
     StepEnded,
     WaitStarted,
 )
 from steprig.inngest.schedules import Schedules
 from steprig.inngest.state import RunState
-from steprig.inngest.transport import Transport
+from steprig.inngest.transport import NobodyReadyError, Transport
 from steprig.inngest.waits import Waits
 from steprig.kernel import Entry, Rig, Status, Stream, Timer, TimerKind, Work, stream_of
 
@@ -92,6 +99,8 @@ class Engine:
         self._jitter = random.Random(seed).random
         self._runs: dict[RunId, RunState] = {}
         self._waits = Waits()
+        self._signals = signals.Signals()
+        self._gateway = gateway.Gateway(rig, self._answered)
         self._cancels = Waits()
         self._slots = Slots()
         self._arrivals = Arrivals(rig, self.apps.last_known, self._begin, self.cancel)
@@ -135,6 +144,14 @@ class Engine:
             if cancel.accepts(fields, now):
                 self.cancel(cancel.run_id)
 
+    def checkpoint(self, report: Checkpoint) -> bool:
+        """Keep what a call that goes on has done so far. False when the run does not wait for that call any more."""
+        state = self._runs.get(RunId(report.run_id))
+        decision = checkpoint(state, JobId(report.qi_id), report.steps, self._given()) if state is not None else None
+        if decision is not None:
+            self._commit(decision)
+        return decision is not None
+
     def cancel(self, run_id: RunId) -> bool:
         """End a run, whatever it is doing. False when it does not go on."""
         state = self._runs.get(run_id)
@@ -142,6 +159,15 @@ class Engine:
             return False
         self._commit(decide.cancel(state, self._given()))
         return True
+
+    def signal(self, signal: str, data: msgspec.Raw) -> RunId | None:
+        """Resume the step that waits for a signal. Returns its run; None when no step does."""
+        waiter = self._signals.waiter(signal)
+        if waiter is None:
+            return None
+        run_id, step = waiter
+        self._commit(signals.signalled(self._runs[run_id], step, data, self._given()))
+        return run_id
 
     def state(self, run_id: str) -> RunState | None:
         """The state of a run that goes on."""
@@ -157,6 +183,7 @@ class Engine:
         for call in calls:
             call.cancel()
         await asyncio.gather(*calls, return_exceptions=True)
+        await self._gateway.stop()
         self.apps.close()
         self.index.close()
 
@@ -247,8 +274,14 @@ class Engine:
             case InvokeStarted(step=step, expires=expires, title=title, event=event):
                 self._set_timer(state.id, step, expires, TimerKind.DEADLINE, f"invoke {title!r}", self._time_out)
                 self.receive(event)
+            case GatewayStarted():
+                self._gateway.start(state.id, entry)
+            case SignalWaitStarted(step=step, expires=expires, title=title):
+                self._signals.add(state.id, entry)
+                self._set_timer(state.id, step, expires, TimerKind.DEADLINE, f"signal {title!r}", self._time_out)
             case StepEnded(step=step):
                 self._waits.remove(state.id, step)
+                self._signals.remove(state.id, step)
                 self._cancel_timer(state.id, step)
             case RunEnded():
                 self._finish(state, entry)
@@ -256,6 +289,8 @@ class Engine:
     def _finish(self, state: RunState, ended: RunEnded) -> None:
         for step in state.open:
             self._waits.remove(state.id, step)
+            self._signals.remove(state.id, step)
+            self._gateway.drop(state.id, step)
         for index in range(len(state.control.cancel_when)):
             self._cancels.remove(state.id, _cancel_key(index))
         self._cancel_timers(state.id)
@@ -296,6 +331,7 @@ class Engine:
             self._jitter,
             self._retry_interval,
             ahead if abs(ahead) > _SAME_TIME else timedelta(),
+            self._signals.waiter,
         )
 
     # --- Timers ---------------------------------------------------------------------------------------
@@ -361,10 +397,22 @@ class Engine:
         with work:
             try:
                 await self._call_and_go_on(run_id, job)
+            except NobodyReadyError as nobody:
+                nobody.when_ready(lambda: self._call(run_id, job))
             except Exception as error:  # noqa: BLE001 - whatever it is, a run that nobody goes on with never ends
                 _log.exception("run %s cannot go on", run_id)
                 if (state := self._runs.get(run_id)) is not None:
                     self._commit(decide.give_up(state, error, self._given()))
+
+    def _answered(self, run_id: RunId, started: GatewayStarted, outcome: Outcome) -> None:
+        if (state := self._runs.get(run_id)) is None:
+            return
+        try:
+            decision = gateway.answered(state, started, outcome, self._given())
+        except Exception as error:  # noqa: BLE001 - whatever it is, a run that nobody goes on with never ends
+            _log.exception("run %s cannot go on", run_id)
+            decision = decide.give_up(state, error, self._given())
+        self._commit(decision)
 
     async def _call_and_go_on(self, run_id: RunId, job: Job) -> None:
         async with self._admission:
@@ -393,6 +441,14 @@ class Engine:
 
     def _function_exists(self, slug: str) -> bool:
         return self.apps.function(slug) is not None
+
+    # --- Again ----------------------------------------------------------------------------------------
+
+    def rerun(self, run_id: RunId, from_step: StepId | None = None) -> RunId:
+        """Run a function again with the events of a run, which may have ended: see `reruns.rerun`."""
+        decision = reruns.rerun(self._rig.journal.read(stream_of(RUN, run_id)), self._given(), from_step)
+        self._commit(decision)
+        return decision.state.id
 
 
 def _meets(trigger: Trigger, event: Event, fields: dict[str, object], now: datetime) -> bool:

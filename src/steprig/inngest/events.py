@@ -12,7 +12,7 @@ NULL = msgspec.Raw(b"null")
 _EMPTY = msgspec.Raw(b"{}")
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True):
+class Event(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     """An accepted event. Its JSON is kept byte for byte: user data is never reshaped."""
 
     internal_id: EventId

@@ -56,11 +56,12 @@ class Expression:
     _run: Run = field(repr=False, compare=False)
 
     @staticmethod
-    def compile(source: str) -> "Expression":
+    def compile(source: str, variables: frozenset[str] = VARIABLES) -> "Expression":
         """Compile an expression, or find it among those compiled before.
 
         Args:
-            source: CEL over the variables ``event`` and ``async``.
+            source: CEL over the variables.
+            variables: The names that it may use, by default ``event`` and ``async``.
 
         Returns:
             The compiled expression.
@@ -68,7 +69,7 @@ class Expression:
         Raises:
             ExpressionError: The source is not CEL, or names an unknown variable or function.
         """
-        return _compile(source)
+        return _compile(source, variables)
 
     def matches(self, *, now: datetime | None = None, **variables: object) -> bool:
         """Whether the expression is true: the rule for triggers, waits and batch conditions.
@@ -157,14 +158,14 @@ def validate_cancel_expression(source: str) -> Expression:
 
 
 @lru_cache(CACHE_SIZE)
-def _compile(source: str) -> Expression:
+def _compile(source: str, variables: frozenset[str] = VARIABLES) -> Expression:
     try:
         cel.compile(source)
     except ValueError as error:
         raise ExpressionError(f"invalid expression {source!r}: {error}") from error
     try:
         tree = Parser(source).parse()
-        check_variables(tree, VARIABLES, source)
+        check_variables(tree, variables, source)
         return Expression(source, tree, build(tree))
     except RecursionError as error:
         raise ExpressionError(f"invalid expression {source[:80]!r}...: nested too deeply") from error

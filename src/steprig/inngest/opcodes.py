@@ -76,7 +76,48 @@ class InvokeOptions(Options, frozen=True):
     timeout: str | None = None
 
 
-_GROUPED = frozenset({"Step", "StepRun", "StepFailed", "StepPlanned", "Sleep", "WaitForEvent", "InvokeFunction"})
+class AIGatewayOptions(Options, frozen=True):
+    """Of `AIGateway`: a request to a provider of models."""
+
+    url: str = ""
+    headers: dict[str, str] | None = None
+    auth_key: str = msgspec.field(name="auth_key", default="")
+    format: str = ""
+    body: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+class GatewayOptions(Options, frozen=True):
+    """Of `Gateway`: any other request."""
+
+    url: str = ""
+    method: str | None = None
+    headers: dict[str, str] | None = None
+    body: str | None = None
+
+
+class SignalOptions(Options, frozen=True):
+    """Of `WaitForSignal`."""
+
+    signal: str = ""
+    timeout: str | None = None
+    conflict: str | None = None
+    """`fail`, the default, or `replace`."""
+
+
+_GROUPED = frozenset(
+    {
+        "Step",
+        "StepRun",
+        "StepFailed",
+        "StepPlanned",
+        "Sleep",
+        "WaitForEvent",
+        "InvokeFunction",
+        "AIGateway",
+        "Gateway",
+        "WaitForSignal",
+    }
+)
 
 AnyOptions = TypeVar("AnyOptions", bound=Options)
 

@@ -3,6 +3,8 @@
 import time
 from collections.abc import Callable
 
+from steprig.inngest.connect.gateway import Gateway
+from steprig.inngest.connect.transport import TransportByScheme
 from steprig.inngest.engine import Engine
 from steprig.inngest.options import Options
 from steprig.inngest.projection import project
@@ -29,6 +31,11 @@ class InngestPlatform:
     def syncer(self) -> Syncer:
         """What asks apps to register."""
         return self._parts.syncer
+
+    @property
+    def gateway(self) -> Gateway:
+        """Where workers connect."""
+        return self._parts.gateway
 
     @property
     def rig(self) -> Rig:
@@ -60,7 +67,12 @@ class InngestPlatform:
 class _Running:
     def __init__(self, rig: Rig, options: Options) -> None:
         self.rig = rig
-        self.transport = HttpTransport(_signer(options.signing_key))
+        self.gateway = Gateway(
+            lambda app: self.engine.sync(app),
+            lambda run_id: self.engine.state(run_id) is not None,
+            options.connect_lease,
+        )
+        self.transport = TransportByScheme(HttpTransport(_signer(options.signing_key)), self.gateway.transport)
         self.engine = Engine(
             rig,
             self.transport,
@@ -71,6 +83,7 @@ class _Running:
         self.syncer = Syncer(self.engine, options)
 
     async def stop(self) -> None:
+        await self.gateway.close()
         await self.syncer.stop()
         await self.engine.stop()
         await self.transport.close()

@@ -108,6 +108,19 @@ def invalid_expression(message: str) -> Problem:
     return server_made("InvalidExpression", message)
 
 
+def gateway_failed(reason: str, body: bytes, *, is_ai: bool) -> Problem:
+    """A request that the server has made for a step failed."""
+    name, what = ("AIGatewayError", "AI") if is_ai else ("GatewayError", "gateway")
+    message, stack = f"Error making {what} request: {reason}", body.decode(errors="replace")
+    shown = {"name": name, "message": message, "stack": stack, "data": as_sent(body) if body.strip() else NULL}
+    return Problem(name, message, stack, _raw(shown), text=message)
+
+
+def signal_conflict() -> Problem:
+    """A step waits for a signal that another step waits for already."""
+    return server_made("Error", "Signal conflict; signal wait already exists for another run")
+
+
 def invoke_timed_out() -> Problem:
     """An invoked function did not end in time."""
     message = "Timed out waiting for invoked function to complete"

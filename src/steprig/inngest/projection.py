@@ -9,12 +9,15 @@ from steprig.inngest.events import Event
 from steprig.inngest.records import (
     AttemptFailed,
     CallAnswered,
+    CallCheckpointed,
     CallStarted,
+    GatewayStarted,
     InvokeStarted,
     JobId,
     Problem,
     RunEnded,
     RunQueued,
+    SignalWaitStarted,
     SleepStarted,
     StepEnded,
     StepOpened,
@@ -23,6 +26,9 @@ from steprig.inngest.records import (
 from steprig.kernel import Failure, Record, Run, Span, Status
 
 PLATFORM = "inngest"
+_TRIED = ("RUN", "AI_GATEWAY", "GATEWAY")
+"""The kinds of step that are tried again when they fail."""
+
 FUNCTION_SPAN = "function"
 """The id of the span that stands for the function's own result."""
 
@@ -32,6 +38,8 @@ class InngestRun(Run, frozen=True, kw_only=True):
 
     app: str
     events: tuple[Event, ...]
+    batch_id: str | None = None
+    """Set on the run of a batch."""
     calls: Mapping[JobId, datetime] = {}
     """When each call that is being made was started."""
     called_at: datetime | None = None
@@ -50,10 +58,13 @@ def project(run: Run | None, record: Record) -> InngestRun | None:
             return _called(run, entry, at)
         case CallAnswered():
             return _with(run, called_at=run.calls.get(entry.job_id, at), calls=_without(run.calls, entry.job_id))
+        case CallCheckpointed():
+            # The next step that it tells of has begun after these.
+            return _with(run, called_at=run.calls.get(entry.job_id, at), calls={**run.calls, entry.job_id: at})
         case AttemptFailed():
             return _attempt_failed(run, entry, at)
         case StepOpened():
-            return run.with_span(_opened(entry, at))
+            return run.with_span(_opened(run, entry, at))
         case StepEnded():
             return run.with_span(_ended(run, entry, at))
         case RunEnded():
@@ -74,6 +85,7 @@ def _queued(entry: RunQueued, at: datetime) -> InngestRun:
         parent_id=parent or None,
         app=entry.app,
         events=entry.events,
+        batch_id=entry.control.batch_id,
     )
 
 
@@ -87,7 +99,8 @@ def _called(run: InngestRun, entry: CallStarted, at: datetime) -> InngestRun:
 
 
 def _attempt_failed(run: InngestRun, entry: AttemptFailed, at: datetime) -> InngestRun:
-    started = run.calls.get(entry.job_id, run.called_at or at)
+    asked = _asked_at(run.span(entry.step)) if entry.step is not None else None
+    started = asked or run.calls.get(entry.job_id, run.called_at or at)
     run = _with(run, calls=_without(run.calls, entry.job_id))
     span_id, name, kind = (
         (FUNCTION_SPAN, "execute", "function") if entry.step is None else (entry.step, entry.title, "RUN")
@@ -96,7 +109,17 @@ def _attempt_failed(run: InngestRun, entry: AttemptFailed, at: datetime) -> Inng
     return run.with_span(_with_attempt(span, started, at, Status.FAILED, failure=_failure(entry.problem)))
 
 
-def _opened(entry: StepOpened, at: datetime) -> Span:
+def _opened(run: InngestRun, entry: StepOpened, at: datetime) -> Span:
+    span = _new_span(entry, at)
+    tried = run.span(entry.step)
+    if tried is None:
+        return span
+    return msgspec.structs.replace(
+        span, queued_at=tried.queued_at, started_at=tried.started_at, attempts=tried.attempts, children=tried.children
+    )
+
+
+def _new_span(entry: StepOpened, at: datetime) -> Span:
     kind: str
     attributes: dict[str, object]
     match entry:
@@ -107,19 +130,23 @@ def _opened(entry: StepOpened, at: datetime) -> Span:
         case InvokeStarted(function=function, event=event, expires=expires):
             kind = "INVOKE"
             attributes = {"function": function, "triggering_event": event.internal_id, "timeout": expires}
+        case SignalWaitStarted(signal=signal, expires=expires):
+            kind, attributes = "WAIT_FOR_SIGNAL", {"signal": signal, "timeout": expires}
+        case GatewayStarted(op=kind, request=request):
+            attributes = {"url": request.url, "input": request.body.decode(errors="replace"), "asked_at": at}
         case _:
             return Span(entry.step, entry.title, "RUN", Status.QUEUED, queued_at=at)
     return Span(entry.step, entry.title, kind, Status.WAITING, queued_at=at, started_at=at, attributes=attributes)
 
 
 def _ended(run: InngestRun, entry: StepEnded, at: datetime) -> Span:
-    started = (run.called_at or at) if entry.op == "RUN" else at
+    started = _asked_at(run.span(entry.step)) or ((run.called_at or at) if entry.op == "RUN" else at)
     span = run.span(entry.step) or Span(
         entry.step, entry.title, entry.op, Status.RUNNING, queued_at=started, started_at=started
     )
     status = Status.COMPLETED if entry.problem is None else Status.FAILED
     failure = _failure(entry.problem)
-    if entry.op == "RUN" and not _attempt_is_recorded(span, entry):
+    if entry.op in _TRIED and not _attempt_is_recorded(span, entry):
         span = _with_attempt(span, started, at, status, output=entry.output, failure=failure)
     attributes = {"event_id": entry.event_id, "run_id": entry.run_id, "timed_out": entry.timed_out}
     return msgspec.structs.replace(
@@ -174,6 +201,12 @@ def _with_attempt(
         attempts=span.attempts + 1,
         children=(*span.children, attempt),
     )
+
+
+def _asked_at(span: Span | None) -> datetime | None:
+    """When the server began to make the request of a step, if it made one."""
+    at = span.attributes.get("asked_at") if span is not None else None
+    return at if isinstance(at, datetime) else None
 
 
 def _attempt_is_recorded(span: Span, entry: StepEnded) -> bool:

@@ -19,7 +19,7 @@ APP, EVENT, HOLD, RUN = "inngest.app", "inngest.event", "inngest.hold", "inngest
 """The kinds of stream."""
 
 
-class Problem(msgspec.Struct, frozen=True):
+class Problem(msgspec.Struct, frozen=True, gc=False):
     """Why an attempt, a step or a run failed."""
 
     name: str
@@ -31,7 +31,7 @@ class Problem(msgspec.Struct, frozen=True):
     """The `error` key of internal events: `invalid status code: 500`."""
 
 
-class Job(msgspec.Struct, frozen=True):
+class Job(msgspec.Struct, frozen=True, gc=False):
     """One call of a function that has to be made, with what a retry of it keeps."""
 
     id: JobId
@@ -48,7 +48,7 @@ class Job(msgspec.Struct, frozen=True):
     """The length of the stack when it was queued."""
 
 
-class RunControl(msgspec.Struct, frozen=True):
+class RunControl(msgspec.Struct, frozen=True, gc=False):
     """What a run's flow control has come to when it was queued."""
 
     limits: tuple[Taken, ...] = ()
@@ -133,6 +133,12 @@ class CallAnswered(Entry, frozen=True):
     ops: int
     group: tuple[StepId, ...] = ()
     """The steps that have to end, all of them, before the function is called for what comes next."""
+
+
+class CallCheckpointed(Entry, frozen=True):
+    """A call goes on, and has told of steps that have ended in it, which follow."""
+
+    job_id: JobId
 
 
 class AttemptFailed(Entry, frozen=True):

@@ -11,6 +11,7 @@ from steprig.inngest.records import (
     AttemptFailed,
     CallAnswered,
     CallStarted,
+    GatewayStarted,
     Job,
     JobId,
     JobQueued,
@@ -30,7 +31,7 @@ COALESCING_VERSION = 2
 """From this request version on, a parallel group is followed by one discovery, not one for each step."""
 
 
-class RunState(msgspec.Struct, frozen=True):
+class RunState(msgspec.Struct, frozen=True, gc=False):
     """What deciding about a run needs to know."""
 
     id: RunId
@@ -89,8 +90,7 @@ def advance(state: RunState, entry: Entry) -> RunState:
         case StepOpened():
             return _with(state, open=state.open | {entry.step: entry})
         case AttemptFailed():
-            jobs = _without(state.jobs, entry.job_id)
-            return _with(state, jobs=jobs | {entry.retry.id: entry.retry} if entry.retry else jobs)
+            return _attempt_failed(state, entry)
         case RunEnded():
             return _with(state, status=entry.status, jobs={})
         case _:
@@ -114,6 +114,16 @@ def _queued(state: RunState, job: Job) -> RunState:
         jobs=state.jobs | {job.id: job},
         one_step_a_call=state.one_step_a_call and not clears,
     )
+
+
+def _attempt_failed(state: RunState, entry: AttemptFailed) -> RunState:
+    jobs = _without(state.jobs, entry.job_id)
+    if entry.retry is not None:
+        jobs[entry.retry.id] = entry.retry
+    opened = state.open
+    if entry.step is not None and isinstance(opened.get(entry.step), GatewayStarted):
+        opened = _without(opened, entry.step)  # the next attempt reports it anew
+    return _with(state, jobs=jobs, open=opened)
 
 
 def _step_ended(state: RunState, entry: StepEnded) -> RunState:

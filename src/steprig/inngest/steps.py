@@ -5,13 +5,22 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from steprig.inngest import internal_events, problems
+from steprig.inngest import gateway_requests, internal_events, problems, signals
 from steprig.inngest.decision import Decision
 from steprig.inngest.durations import DurationError, parse_time_or_duration
 from steprig.inngest.expressions import ExpressionError, substitute
 from steprig.inngest.limits import DEFAULT_WAIT, MAX_SLEEP
-from steprig.inngest.opcodes import InvokeOptions, Op, SleepOptions, WaitOptions
-from steprig.inngest.records import InvokeStarted, Job, Problem, SleepStarted, StepEnded, StepPlanned, WaitStarted
+from steprig.inngest.opcodes import InvokeOptions, Op, SignalOptions, SleepOptions, WaitOptions
+from steprig.inngest.records import (
+    InvokeStarted,
+    Job,
+    Problem,
+    SignalWaitStarted,
+    SleepStarted,
+    StepEnded,
+    StepPlanned,
+    WaitStarted,
+)
 from steprig.inngest.replies import Reply
 
 FunctionExists = Callable[[str], bool]
@@ -45,6 +54,10 @@ def apply(decision: Decision, job: Job, op: Op, reply: Reply, function_exists: F
                 _wait(decision, op)
             case "InvokeFunction":
                 _invoke(decision, op, function_exists)
+            case "AIGateway" | "Gateway":
+                gateway_requests.start(decision, job, op)
+            case "WaitForSignal":
+                _wait_for_signal(decision, op)
             case _:
                 decision.fail(problems.server_made("Error", f"steprig does not know the opcode {op.op} yet"))
     except TooLateError as error:
@@ -120,6 +133,19 @@ def _invoke(decision: Decision, op: Op, function_exists: FunctionExists) -> None
             expires=expires,
         )
     )
+
+
+def _wait_for_signal(decision: Decision, op: Op) -> None:
+    options = op.options(SignalOptions)
+    expires = _moment(decision, options.timeout, MAX_SLEEP, "the timeout of the wait")
+    started = SignalWaitStarted(
+        step=op.id,
+        title=op.title,
+        races=op.races,
+        signal=options.signal,
+        expires=expires or decision.given.now + DEFAULT_WAIT,
+    )
+    signals.start(decision, started, replace=options.conflict == "replace")
 
 
 def error_memo(problem: Problem) -> msgspec.Raw:

@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 import aiohttp
 from yarl import URL
 
+from steprig.errors import SteprigError
 from steprig.inngest.call_request import CallRequest
 from steprig.inngest.limits import CALL_TIMEOUT, MAX_REPLY_BYTES
 from steprig.inngest.opcodes import StepId
@@ -21,11 +22,27 @@ _CHUNK = 1 << 16
 _LARGE = 1 << 20
 
 
+class NobodyReadyError(SteprigError):
+    """Nobody is there to take a call now. That is no failure of the call, which is to be made anew later.
+
+    Args:
+        when_ready: Calls its argument once somebody is there, maybe at once.
+    """
+
+    def __init__(self, when_ready: Callable[[Callable[[], object]], None]) -> None:
+        super().__init__("no worker is connected that has room for the call; start one, or wait for it")
+        self.when_ready = when_ready
+
+
 class Transport(Protocol):
     """Carries a call to an SDK and its answer back."""
 
     async def call(self, url: str, step: StepId, request: CallRequest) -> Reply | NoReply:
-        """Call a function. Every failure is an answer, too."""
+        """Call a function. Every failure is an answer, too.
+
+        Raises:
+            NobodyReadyError: There is nobody to call yet.
+        """
         ...
 
     async def close(self) -> None:

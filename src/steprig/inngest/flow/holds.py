@@ -21,7 +21,7 @@ class Place(NamedTuple):
     key: str
 
 
-class Hold(msgspec.Struct, frozen=True):
+class Hold(msgspec.Struct, frozen=True, gc=False):
     """What is held at a place."""
 
     id: str

@@ -59,6 +59,8 @@ def _error(error: GraphQLError, debug: bool = False) -> dict[str, Any]:
         shown["locations"] = [{"line": at.line, "column": at.column} for at in error.locations]
     if error.path:
         shown["path"] = error.path
+    if error.extensions:
+        shown["extensions"] = error.extensions
     return shown
 
 

@@ -1,14 +1,20 @@
 """Apps: registration, removal, and what the server knows (`/fn/...`, `/dev`)."""
 
+from datetime import datetime
+from typing import Any
+
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from steprig.inngest.ids import app_uuid
+from steprig.inngest.functions import App, Function
+from steprig.inngest.ids import app_uuid, function_uuid
+from steprig.inngest.limits import ENVIRONMENT_ID
 from steprig.inngest.platform import InngestPlatform
+from steprig.inngest.records import APP
 from steprig.inngest.registration import RegistrationError, app_in
 from steprig.inngest.routes.answers import Json, failure
-from steprig.inngest.signing import hash_signing_key
+from steprig.kernel import stream_of
 
 
 def app_routes(platform: InngestPlatform) -> list[Route]:
@@ -43,7 +49,12 @@ def app_routes(platform: InngestPlatform) -> list[Route]:
             {
                 "version": "steprig",
                 "authed": platform.options.signing_key is not None,
-                "startOpts": {"urls": list(platform.options.sdk_urls)},
+                "startOpts": {
+                    "sdkURLs": list(platform.options.sdk_urls),
+                    "urls": list(platform.options.sdk_urls),
+                    "autodiscover": platform.options.discovery,
+                    "poll": platform.options.poll_interval is not None,
+                },
                 "functions": functions,
                 "handlers": [
                     {"sdk": {"url": app.url, "appName": app.name, "functions": len(app.functions), "error": app.error}}
@@ -56,16 +67,36 @@ def app_routes(platform: InngestPlatform) -> list[Route]:
             }
         )
 
+    async def list_functions(request: Request) -> Response:
+        app = platform.engine.apps.app(request.path_params["name"])
+        if app is None:
+            return Json([])
+        since = platform.rig.journal.read(stream_of(APP, app.name))[0].at
+        return Json([_function_json(app, function, since) for function in app.functions])
+
     return [
+        Route("/v1/apps/{name:path}/functions", list_functions, methods=["GET"]),
         Route("/fn/register", register, methods=["POST"]),
         Route("/fn/remove", remove, methods=["DELETE"]),
         Route("/dev", describe, methods=["GET"]),
     ]
 
 
+def _function_json(app: App, function: Function, since: datetime) -> dict[str, Any]:
+    return {
+        "internal_id": str(function_uuid(function.id)),
+        "env_id": ENVIRONMENT_ID,
+        "app_id": str(app_uuid(app.name)),
+        "id": function.id,
+        "name": function.name,
+        "config": function,
+        "created_at": since,
+        "archived_at": None,
+    }
+
+
 def _may_register(platform: InngestPlatform, request: Request) -> bool:
-    key = platform.options.signing_key
-    return key is None or request.headers.get("authorization") == f"Bearer {hash_signing_key(key)}"
+    return platform.options.admits(request.headers.get("authorization"))
 
 
 def _refusal(message: str) -> Response:
