@@ -11,13 +11,18 @@ import django
 import fastapi
 import flask
 import inngest
+import inngest.digital_ocean
 import inngest.django
 import inngest.fast_api
 import inngest.flask
+import inngest.tornado
+import pytest
+import tornado.web
 from django.conf import settings
 from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.wsgi import WSGIHandler
 from django.urls import clear_url_caches
+from inngest.experimental import digital_ocean_simulator
 
 Functions = list[inngest.Function]
 Body = Callable[..., Any]
@@ -30,6 +35,9 @@ class Stack(NamedTuple):
     runs_async: bool
     serve: Callable[[inngest.Inngest, Functions], Any]
     interface: str = "asgi3"
+    path: str = "/api/inngest"
+    one_call_at_a_time: bool = False
+    """A call blocks the framework's loop, so that the next has to wait."""
 
 
 class Call(NamedTuple):
@@ -73,6 +81,30 @@ def _django(handler: Callable[[], Any]) -> Callable[[inngest.Inngest, Functions]
     return serve
 
 
+def _tornado(client: inngest.Inngest, functions: Functions) -> Any:
+    app = _WatchedTornado()
+    inngest.tornado.serve(app, client, functions)
+    return app
+
+
+class _WatchedTornado(tornado.web.Application):
+    """Tornado has no layer between server and application where requests could be noted."""
+
+    def __init__(self) -> None:
+        super().__init__(log_function=lambda handler: None)
+        self.calls: list[Call] = []
+
+    def find_handler(self, request: Any, **options: Any) -> Any:
+        if request.method == "POST":
+            self.calls.append(_call(request.query))
+        return super().find_handler(request, **options)
+
+
+def _digital_ocean(client: inngest.Inngest, functions: Functions) -> Any:
+    main = inngest.digital_ocean.serve(client, functions)
+    return digital_ocean_simulator.DigitalOceanSimulator(main).app
+
+
 STACKS = [
     Stack("fastapi-async", True, _fastapi),
     Stack("fastapi-sync", False, _fastapi),
@@ -80,7 +112,16 @@ STACKS = [
     Stack("flask-sync", False, _flask, "wsgi"),
     Stack("django-asgi-async", True, _django(ASGIHandler)),
     Stack("django-wsgi-sync", False, _django(WSGIHandler), "wsgi"),
+    Stack("tornado-sync", False, _tornado, "tornado", one_call_at_a_time=True),
+    Stack("digital-ocean-sync", False, _digital_ocean, "wsgi", digital_ocean_simulator.FULL_PATH),
 ]
+
+on_concurrent_stacks = pytest.mark.parametrize(
+    "stage",
+    [pytest.param(stack, id=stack.name) for stack in STACKS if not stack.one_call_at_a_time],
+    indirect=True,
+)
+"""For tests in which several calls of an app are made at the same time."""
 
 
 def written_for(stack: Stack, body: Body) -> Body:
@@ -126,6 +167,9 @@ def _as_sync(body: Body) -> Body:
 
 def watched(app: Any, stack: Stack, calls: list[Call]) -> Any:
     """The app, noting every call of a function before it is answered."""
+    if stack.interface == "tornado":
+        app.calls = calls
+        return app
     return _watched_wsgi(app, calls) if stack.interface == "wsgi" else _watched_asgi(app, calls)
 
 

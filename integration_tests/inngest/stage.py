@@ -16,6 +16,7 @@ from steprig.kernel import Status, VirtualClock
 from steprig.live import UvicornTestServer
 
 from .stacks import Body, Call, Stack, watched, written_for
+from .tornado_server import TornadoServer
 
 PATIENCE = 5.0
 """Real seconds for what takes milliseconds."""
@@ -46,7 +47,7 @@ class Stage:
         self.http = httpx.Client(base_url=dev.origin, timeout=PATIENCE)
         self.calls: list[Call] = []
         self._functions: dict[str, inngest.Function[Any]] = {}
-        self._servers: list[UvicornTestServer] = []
+        self._servers: list[UvicornTestServer | TornadoServer] = []
 
     @property
     def clock(self) -> VirtualClock:
@@ -77,19 +78,20 @@ class Stage:
         """Leave a function out of what is served from the next `serve` on."""
         del self._functions[fn_id]
 
-    def serve(self, port: int | None = None) -> UvicornTestServer:
+    def serve(self, port: int | None = None) -> UvicornTestServer | TornadoServer:
         """Serve what is declared, on a port of its own or on this one, and register it."""
         app = self.stack.serve(self.client, list(self._functions.values()))
-        server = UvicornTestServer(
-            watched(app, self.stack, self.calls),
-            port=port,
-            strict_port=port is not None,
-            interface=self.stack.interface,
-            lifespan="off",
-        )
+        server = self._server(watched(app, self.stack, self.calls), port)
         self._servers.append(server.start())
-        self.dev.sync(server.url("/api/inngest"))
+        self.dev.sync(server.url(self.stack.path))
         return server
+
+    def _server(self, app: Any, port: int | None) -> UvicornTestServer | TornadoServer:
+        if self.stack.interface == "tornado":
+            return TornadoServer(app, port)
+        return UvicornTestServer(
+            app, port=port, strict_port=port is not None, interface=self.stack.interface, lifespan="off"
+        )
 
     # --- Acting -------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ import inngest
 
 from steprig.inngest.opcodes import DISCOVERY
 
+from .stacks import on_concurrent_stacks
 from .stage import output
 
 
@@ -69,6 +70,7 @@ def test_a_mixed_group_is_joined_once_after_the_slowest(stage):
     assert [call == DISCOVERY for call in stage.calls_of("mixed")] == [True, False, True]
 
 
+@on_concurrent_stacks
 def test_steps_of_a_group_run_at_the_same_time(stage):
     met = threading.Barrier(2, timeout=5)
     met_async = asyncio.Barrier(2)
@@ -131,6 +133,7 @@ def test_waiting_groups_of_two_branches_cost_seven_calls(stage):
     assert len(stage.calls_of("wait-mode")) == 7
 
 
+@on_concurrent_stacks
 def test_racing_groups_let_the_fast_branch_go_ahead_and_cost_nine_calls(stage):
     order = []
     fast_is_done = threading.Event()
@@ -150,6 +153,7 @@ def test_racing_groups_let_the_fast_branch_go_ahead_and_cost_nine_calls(stage):
     assert len(stage.calls_of("race-mode")) == 9
 
 
+@on_concurrent_stacks
 def test_a_race_does_not_plan_the_pending_steps_again(stage):
     """Each call after a completion reports the slow branch once more; it runs once all the same."""
     ran = []

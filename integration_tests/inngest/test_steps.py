@@ -8,7 +8,7 @@ import inngest.fast_api
 import pytest
 from inngest.experimental.remote_state_middleware import InMemoryDriver, RemoteStateMiddleware
 
-from .stacks import STACKS, Stack
+from .stacks import STACKS, Stack, on_concurrent_stacks
 from .stage import Stage, output, until
 
 HARD_NAMES = ["plain", "with space", "a/b/c", "naïve ☃ 🚀", 'quo"ted', "per%cent&amp=1?x#y", "plus+plus", "ümläut.-_"]
@@ -231,6 +231,7 @@ def test_a_run_of_more_than_a_thousand_steps_fails(one_stage):
     assert output(run)["error"]["message"] == "The function run exceeded the step limit of 1000 steps."
 
 
+@on_concurrent_stacks
 def test_many_synchronous_functions_of_an_app_run_at_the_same_time(stage):
     started = []
 

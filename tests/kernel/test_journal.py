@@ -166,7 +166,7 @@ class TestRetention:
         assert told == ["+1", "+2", "+3", "-run:0"]
 
     def test_what_is_dropped_is_freed(self) -> None:
-        class Fat(Entry, frozen=True, weakref=True):
+        class Fat(Entry, frozen=True, weakref=True, gc=True):
             ends_stream = True
 
         journal = MemoryJournal(retain=10)
