@@ -7,7 +7,6 @@ lives in `state` and `decide`; the engine adds the time, the ids, and the effect
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -19,10 +18,9 @@ from steprig.inngest.call_request import CallRequest, call_request
 from steprig.inngest.checkpoints import Checkpoint, checkpoint
 from steprig.inngest.decision import Decision, Given
 from steprig.inngest.events import Event
-from steprig.inngest.expressions import Expression, ExpressionError
 from steprig.inngest.flow.arrivals import Arrivals
 from steprig.inngest.flow.slots import Limits, Slots
-from steprig.inngest.functions import App, AppName, Slug, Trigger
+from steprig.inngest.functions import App, AppName, Slug
 from steprig.inngest.gateway import Outcome
 from steprig.inngest.ids import new_ulid
 from steprig.inngest.index import Index
@@ -50,11 +48,13 @@ from steprig.inngest.records import (
     StepEnded,
     WaitStarted,
 )
+from steprig.inngest.run_timers import RunTimers
 from steprig.inngest.schedules import Schedules
 from steprig.inngest.state import RunState
 from steprig.inngest.transport import NobodyReadyError, Transport
+from steprig.inngest.triggers import started_by
 from steprig.inngest.waits import Waits
-from steprig.kernel import Entry, Rig, Status, Stream, Timer, TimerKind, Work, stream_of
+from steprig.kernel import Entry, Rig, Status, Stream, TimerKind, Work, stream_of
 
 _log = logging.getLogger(__name__)
 
@@ -104,7 +104,7 @@ class Engine:
         self._cancels = Waits()
         self._slots = Slots()
         self._arrivals = Arrivals(rig, self.apps.last_known, self._begin, self.cancel)
-        self._timers: dict[RunId, dict[str, Timer]] = {}
+        self._timers = RunTimers(rig)
         self._calls: set[asyncio.Task[None]] = set()
         self._schedules = Schedules(rig, self.apps, self._tick)
         self._crons = crons
@@ -131,7 +131,7 @@ class Engine:
         self._append(stream_of(EVENT, event.internal_id), EventReceived(event))
         waits = self._waits.for_event(event.name)
         cancels = self._cancels.for_event(event.name)
-        for registered in self._started_by(event):
+        for registered in started_by(event, self.apps, self._rig.clock.now()):
             if not self.index.has_started(registered.function.id, event.id, self._rig.clock.now()):
                 self._arrivals.arrive(registered, event)
         if not waits and not cancels:
@@ -177,8 +177,7 @@ class Engine:
         """Drop every timer and end the calls that are being made."""
         self._schedules.stop()
         self._arrivals.stop()
-        for run_id in list(self._timers):
-            self._cancel_timers(run_id)
+        self._timers.stop()
         calls = list(self._calls)
         for call in calls:
             call.cancel()
@@ -188,20 +187,6 @@ class Engine:
         self.index.close()
 
     # --- Starting runs ------------------------------------------------------------------------------
-
-    def _started_by(self, event: Event) -> Iterator[Registered]:
-        """The functions that an event starts, each once."""
-        seen: set[Slug] = set()
-        invocation = internal_events.invocation_of(event)
-        if invocation is not None and (invoked := self.apps.function(invocation.fn_id)) is not None:
-            seen.add(invoked.function.id)
-            yield invoked
-        fields: dict[str, object] = {}
-        for registered, trigger in list(self.apps.started_by(event.name)):
-            if registered.function.id in seen or not _meets(trigger, event, fields, self._rig.clock.now()):
-                continue
-            seen.add(registered.function.id)
-            yield registered
 
     def _begin(
         self, registered: Registered, events: tuple[Event, ...], control: RunControl, not_before: datetime | None
@@ -267,22 +252,22 @@ class Engine:
             case JobQueued(job=job) | AttemptFailed(retry=Job() as job):
                 self._schedule(state, job)
             case SleepStarted(step=step, until=until, title=title):
-                self._set_timer(state.id, step, until, TimerKind.DELAY, f"sleep {title!r}", self._wake)
+                self._timers.set(state.id, step, until, TimerKind.DELAY, f"sleep {title!r}", self._wake)
             case WaitStarted(step=step, expires=expires, title=title, event=event, condition=condition):
                 self._waits.add(state.id, step, event, condition)
-                self._set_timer(state.id, step, expires, TimerKind.DEADLINE, f"wait {title!r}", self._time_out)
+                self._timers.set(state.id, step, expires, TimerKind.DEADLINE, f"wait {title!r}", self._time_out)
             case InvokeStarted(step=step, expires=expires, title=title, event=event):
-                self._set_timer(state.id, step, expires, TimerKind.DEADLINE, f"invoke {title!r}", self._time_out)
+                self._timers.set(state.id, step, expires, TimerKind.DEADLINE, f"invoke {title!r}", self._time_out)
                 self.receive(event)
             case GatewayStarted():
                 self._gateway.start(state.id, entry)
             case SignalWaitStarted(step=step, expires=expires, title=title):
                 self._signals.add(state.id, entry)
-                self._set_timer(state.id, step, expires, TimerKind.DEADLINE, f"signal {title!r}", self._time_out)
+                self._timers.set(state.id, step, expires, TimerKind.DEADLINE, f"signal {title!r}", self._time_out)
             case StepEnded(step=step):
                 self._waits.remove(state.id, step)
                 self._signals.remove(state.id, step)
-                self._cancel_timer(state.id, step)
+                self._timers.cancel(state.id, step)
             case RunEnded():
                 self._finish(state, entry)
 
@@ -293,7 +278,7 @@ class Engine:
             self._gateway.drop(state.id, step)
         for index in range(len(state.control.cancel_when)):
             self._cancels.remove(state.id, _cancel_key(index))
-        self._cancel_timers(state.id)
+        self._timers.cancel_run(state.id)
         for event, correlation_id in internal_events.of_ended_run(state, ended, self._given()):
             self.receive(event)
             if correlation_id is not None:
@@ -309,7 +294,7 @@ class Engine:
     def _limit(self, run_id: RunId, key: StepId, timeout: timedelta) -> None:
         """Cancel the run at the end of `timeout`, unless the timer is cancelled before."""
         at = self._rig.clock.now() + timeout
-        self._set_timer(
+        self._timers.set(
             run_id, key, at, TimerKind.BACKGROUND, f"{key} of {run_id}", lambda run_id, _: self._end(run_id)
         )
 
@@ -336,30 +321,6 @@ class Engine:
 
     # --- Timers ---------------------------------------------------------------------------------------
 
-    def _set_timer(
-        self,
-        run_id: RunId,
-        key: str,
-        when: datetime,
-        kind: TimerKind,
-        label: str,
-        then: Callable[[RunId, StepId], None],
-    ) -> None:
-        def fire() -> None:
-            self._timers.get(run_id, {}).pop(key, None)
-            then(run_id, StepId(key))
-
-        timers = self._timers.setdefault(run_id, {})
-        timers[key] = self._rig.call_at(when, fire, kind=kind, label=label)
-
-    def _cancel_timer(self, run_id: RunId, key: str) -> None:
-        if (timer := self._timers.get(run_id, {}).pop(key, None)) is not None:
-            timer.cancel()
-
-    def _cancel_timers(self, run_id: RunId) -> None:
-        for timer in self._timers.pop(run_id, {}).values():
-            timer.cancel()
-
     def _wake(self, run_id: RunId, step: StepId) -> None:
         if (state := self._runs.get(run_id)) is not None:
             self._commit(decide.wake(state, step, self._given()))
@@ -373,7 +334,9 @@ class Engine:
     def _schedule(self, state: RunState, job: Job) -> None:
         if job.at is not None and job.at > self._rig.clock.now():
             label = f"attempt {job.attempt} of {state.function}"
-            self._set_timer(state.id, job.id, job.at, TimerKind.DELAY, label, lambda run_id, _: self._call(run_id, job))
+            self._timers.set(
+                state.id, job.id, job.at, TimerKind.DELAY, label, lambda run_id, _: self._call(run_id, job)
+            )
         else:
             self._call(state.id, job)
 
@@ -433,7 +396,7 @@ class Engine:
         decision.add(CallStarted(job.id))
         self._commit(decision)
         if state.status is Status.QUEUED:
-            self._cancel_timer(run_id, _START)
+            self._timers.cancel(run_id, _START)
             if (finish := state.control.finish_timeout) is not None:
                 self._limit(run_id, _FINISH, finish)
         function = self.apps.last_known(state.function).function
@@ -449,15 +412,3 @@ class Engine:
         decision = reruns.rerun(self._rig.journal.read(stream_of(RUN, run_id)), self._given(), from_step)
         self._commit(decision)
         return decision.state.id
-
-
-def _meets(trigger: Trigger, event: Event, fields: dict[str, object], now: datetime) -> bool:
-    """Whether an event meets a trigger's condition. `fields` keeps the decoded event from one call to the next."""
-    if not trigger.expression:
-        return True
-    if not fields:
-        fields.update(event.fields())
-    try:
-        return Expression.compile(trigger.expression).matches(now=now, event=fields)
-    except ExpressionError:
-        return False
