@@ -18,7 +18,7 @@ from steprig.live import UvicornTestServer
 from .stacks import Body, Call, Stack, watched, written_for
 from .tornado_server import TornadoServer
 
-PATIENCE = 5.0
+PATIENCE = 15.0
 """Real seconds for what takes milliseconds."""
 
 
