@@ -4,7 +4,6 @@ Everything here runs on the rig's loop. What a run's state is, and what is decid
 lives in `state` and `decide`; the engine adds the time, the ids, and the effects.
 """
 
-import asyncio
 import logging
 import random
 from datetime import UTC, datetime, timedelta
@@ -12,14 +11,13 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from steprig.inngest import decide, gateway, internal_events, reruns, signals
-from steprig.inngest.admission import Admission
 from steprig.inngest.apps import Apps, Registered
 from steprig.inngest.call_request import CallRequest, call_request
+from steprig.inngest.calls import Calls
 from steprig.inngest.checkpoints import Checkpoint, checkpoint
 from steprig.inngest.decision import Decision, Given
 from steprig.inngest.events import Event
 from steprig.inngest.flow.arrivals import Arrivals
-from steprig.inngest.flow.slots import Limits, Slots
 from steprig.inngest.functions import App, AppName, Slug
 from steprig.inngest.gateway import Outcome
 from steprig.inngest.ids import new_ulid
@@ -48,13 +46,14 @@ from steprig.inngest.records import (
     StepEnded,
     WaitStarted,
 )
+from steprig.inngest.replies import NoReply, Reply
 from steprig.inngest.run_timers import RunTimers
 from steprig.inngest.schedules import Schedules
 from steprig.inngest.state import RunState
-from steprig.inngest.transport import NobodyReadyError, Transport
+from steprig.inngest.transport import Transport
 from steprig.inngest.triggers import started_by
 from steprig.inngest.waits import Waits
-from steprig.kernel import Entry, Rig, Status, Stream, TimerKind, Work, stream_of
+from steprig.kernel import Entry, Rig, Status, Stream, TimerKind, stream_of
 
 _log = logging.getLogger(__name__)
 
@@ -93,8 +92,6 @@ class Engine:
         self.apps = Apps(rig.journal)
         self.index = Index(rig.journal)
         self._rig = rig
-        self._transport = transport
-        self._admission = Admission()
         self._retry_interval = retry_interval
         self._jitter = random.Random(seed).random
         self._runs: dict[RunId, RunState] = {}
@@ -102,10 +99,9 @@ class Engine:
         self._signals = signals.Signals()
         self._gateway = gateway.Gateway(rig, self._answered)
         self._cancels = Waits()
-        self._slots = Slots()
         self._arrivals = Arrivals(rig, self.apps.last_known, self._begin, self.cancel)
         self._timers = RunTimers(rig)
-        self._calls: set[asyncio.Task[None]] = set()
+        self._calls = Calls(rig, transport, self._timers, self)
         self._schedules = Schedules(rig, self.apps, self._tick)
         self._crons = crons
         self._refresh_schedules()
@@ -178,10 +174,7 @@ class Engine:
         self._schedules.stop()
         self._arrivals.stop()
         self._timers.stop()
-        calls = list(self._calls)
-        for call in calls:
-            call.cancel()
-        await asyncio.gather(*calls, return_exceptions=True)
+        await self._calls.stop()
         await self._gateway.stop()
         self.apps.close()
         self.index.close()
@@ -250,7 +243,7 @@ class Engine:
             case RunQueued(control=control):
                 self._control(state.id, control)
             case JobQueued(job=job) | AttemptFailed(retry=Job() as job):
-                self._schedule(state, job)
+                self._calls.schedule(state, job)
             case SleepStarted(step=step, until=until, title=title):
                 self._timers.set(state.id, step, until, TimerKind.DELAY, f"sleep {title!r}", self._wake)
             case WaitStarted(step=step, expires=expires, title=title, event=event, condition=condition):
@@ -331,64 +324,8 @@ class Engine:
 
     # --- Calls ----------------------------------------------------------------------------------------
 
-    def _schedule(self, state: RunState, job: Job) -> None:
-        if job.at is not None and job.at > self._rig.clock.now():
-            label = f"attempt {job.attempt} of {state.function}"
-            self._timers.set(
-                state.id, job.id, job.at, TimerKind.DELAY, label, lambda run_id, _: self._call(run_id, job)
-            )
-        else:
-            self._call(state.id, job)
-
-    def _call(self, run_id: RunId, job: Job) -> None:
-        state = self._runs.get(run_id)
-        if state is None or job.id not in state.jobs:
-            return
-        work = self._rig.clock.working(f"call of {state.function}")
-        limits = state.control.limits
-        score = self._rig.clock.now().timestamp() - state.control.priority
-        self._slots.ask(limits, score, lambda: self._begin_call(run_id, job, limits, work))
-
-    def _begin_call(self, run_id: RunId, job: Job, limits: Limits, work: Work) -> None:
-        task = self._rig.loop.create_task(self._make_call(run_id, job, work))
-        self._calls.add(task)
-        task.add_done_callback(self._calls.discard)
-        if limits:
-            task.add_done_callback(lambda _: self._slots.give_back(limits))
-
-    async def _make_call(self, run_id: RunId, job: Job, work: Work) -> None:
-        with work:
-            try:
-                await self._call_and_go_on(run_id, job)
-            except NobodyReadyError as nobody:
-                nobody.when_ready(lambda: self._call(run_id, job))
-            except Exception as error:  # noqa: BLE001 - whatever it is, a run that nobody goes on with never ends
-                _log.exception("run %s cannot go on", run_id)
-                if (state := self._runs.get(run_id)) is not None:
-                    self._commit(decide.give_up(state, error, self._given()))
-
-    def _answered(self, run_id: RunId, started: GatewayStarted, outcome: Outcome) -> None:
-        if (state := self._runs.get(run_id)) is None:
-            return
-        try:
-            decision = gateway.answered(state, started, outcome, self._given())
-        except Exception as error:  # noqa: BLE001 - whatever it is, a run that nobody goes on with never ends
-            _log.exception("run %s cannot go on", run_id)
-            decision = decide.give_up(state, error, self._given())
-        self._commit(decision)
-
-    async def _call_and_go_on(self, run_id: RunId, job: Job) -> None:
-        async with self._admission:
-            call = self._start_call(run_id, job)
-            if call is None:
-                return
-            url, request = call
-            reply = await self._transport.call(url, job.step, request)
-        if (state := self._runs.get(run_id)) is not None:
-            self._commit(decide.answer(state, job.id, reply, self._given(), self._function_exists))
-
-    def _start_call(self, run_id: RunId, job: Job) -> tuple[str, CallRequest] | None:
-        """Record that a call is made, and say what to send where; None when the run is over or has gone on."""
+    def begin_call(self, run_id: RunId, job: Job) -> tuple[str, CallRequest] | None:
+        """See `Callers`."""
         state = self._runs.get(run_id)
         if state is None or job.id not in state.jobs:
             return None
@@ -401,6 +338,26 @@ class Engine:
                 self._limit(run_id, _FINISH, finish)
         function = self.apps.last_known(state.function).function
         return function.entry.runtime.url, call_request(decision.state, job, given.new_id())
+
+    def end_call(self, run_id: RunId, job: Job, reply: Reply | NoReply) -> None:
+        """See `Callers`."""
+        if (state := self._runs.get(run_id)) is not None:
+            self._commit(decide.answer(state, job.id, reply, self._given(), self._function_exists))
+
+    def give_up(self, run_id: RunId, error: Exception) -> None:
+        """See `Callers`."""
+        if (state := self._runs.get(run_id)) is not None:
+            self._commit(decide.give_up(state, error, self._given()))
+
+    def _answered(self, run_id: RunId, started: GatewayStarted, outcome: Outcome) -> None:
+        if (state := self._runs.get(run_id)) is None:
+            return
+        try:
+            decision = gateway.answered(state, started, outcome, self._given())
+        except Exception as error:  # noqa: BLE001 - whatever it is, a run that nobody goes on with never ends
+            _log.exception("run %s cannot go on", run_id)
+            decision = decide.give_up(state, error, self._given())
+        self._commit(decision)
 
     def _function_exists(self, slug: str) -> bool:
         return self.apps.function(slug) is not None
