@@ -30,7 +30,7 @@ class Apps:
         self._functions: dict[Slug, Registered] = {}
         self._archived: dict[Slug, Registered] = {}
         self._by_event: dict[str, list[tuple[Registered, Trigger]]] = {}
-        self.close = journal.listen(self)
+        self.close = journal.listen(self, (APP,))
         for record in records_of(journal, APP):
             self.appended(record)
 

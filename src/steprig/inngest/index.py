@@ -21,7 +21,7 @@ class Index:
         self._by_key: dict[tuple[Slug, str], datetime] = {}
         self._by_event: dict[EventId, list[RunId]] = {}
         self._queued: dict[Stream, RunQueued] = {}
-        self.close = journal.listen(self)
+        self.close = journal.listen(self, (RUN,))
         for record in records_of(journal, RUN):
             self.appended(record)
 

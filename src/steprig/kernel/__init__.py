@@ -5,13 +5,14 @@ from steprig.kernel.journal import (
     Entry,
     Journal,
     JournalListener,
-    MemoryJournal,
     Record,
     Stream,
     kind_of,
     stream_of,
 )
+from steprig.kernel.memory_journal import MemoryJournal
 from steprig.kernel.rig import Platform, Rig
+from steprig.kernel.sqlite_journal import JournalFileError, SqliteJournal
 from steprig.kernel.timeline import Failure, Projection, Run, RunNotReachedError, Span, Status, Timeline
 from steprig.kernel.timers import Callback, Dispatch, Timer, TimerKind
 from steprig.kernel.virtual_clock import ClockTimeoutError, VirtualClock
@@ -24,6 +25,7 @@ __all__ = [
     "Entry",
     "Failure",
     "Journal",
+    "JournalFileError",
     "JournalListener",
     "MemoryJournal",
     "Platform",
@@ -34,6 +36,7 @@ __all__ = [
     "Run",
     "RunNotReachedError",
     "Span",
+    "SqliteJournal",
     "Status",
     "Stream",
     "Timeline",

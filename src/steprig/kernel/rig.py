@@ -10,7 +10,8 @@ from types import TracebackType
 from typing import Protocol, Self, TypeVar
 
 from steprig.kernel.clock import Clock, RealClock
-from steprig.kernel.journal import Journal, MemoryJournal
+from steprig.kernel.journal import Journal
+from steprig.kernel.memory_journal import MemoryJournal
 from steprig.kernel.timeline import Timeline
 from steprig.kernel.timers import Callback, Timer, TimerKind
 

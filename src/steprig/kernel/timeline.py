@@ -4,6 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple, Self
@@ -131,16 +132,21 @@ class Timeline:
 
     def __init__(self, journal: Journal, projections: Mapping[str, Projection] | None = None) -> None:
         self._journal = journal
-        self._projections = dict(projections or {})
+        self._projections: dict[str, Projection] = {}
         self._lock = threading.Lock()
         self._folded: dict[Stream, _Fold] = {}
         self._watchers: dict[str, tuple[Callable[[], object], ...]] = {}
-        self._stop_listening = journal.listen(self)
+        self._listening = ExitStack()
+        for kind, projection in (projections or {}).items():
+            self.add(kind, projection)
 
     def add(self, kind: str, projection: Projection) -> None:
         """Read streams of this kind as runs, too."""
         with self._lock:
+            is_new = kind not in self._projections
             self._projections = {**self._projections, kind: projection}
+        if is_new:
+            self._listening.callback(self._journal.listen(self, {kind}))
 
     def run(self, run_id: str) -> Run | None:
         """The run as it is now, or None when there is none or it was dropped."""
@@ -226,7 +232,7 @@ class Timeline:
 
     def close(self) -> None:
         """Stop listening to the journal. Idempotent."""
-        self._stop_listening()
+        self._listening.close()
 
     def appended(self, record: Record) -> None:
         """See `JournalListener`."""
@@ -240,10 +246,9 @@ class Timeline:
             self._tell_watchers(stream)
 
     def _tell_watchers(self, stream: Stream) -> None:
-        kind, _, run_id = stream.partition(":")
-        if kind in self._projections:
-            for callback in self._watchers.get(run_id, ()):
-                callback()
+        _, _, run_id = stream.partition(":")
+        for callback in self._watchers.get(run_id, ()):
+            callback()
 
     def _fold(self, kind: str, stream: Stream) -> _Fold | None:
         """The stream folded up to now, or None when it has no records."""
