@@ -19,11 +19,11 @@ from steprig.kernel.journal import records_of
 AT = datetime(2030, 1, 1, tzinfo=UTC)
 
 
-class Noted(Entry, frozen=True):
+class Noted(Entry, frozen=True, tag="test_journal.Noted"):
     number: int = 0
 
 
-class Ended(Entry, frozen=True):
+class Ended(Entry, frozen=True, tag="test_journal.Ended"):
     ends_stream = True
 
 

@@ -56,7 +56,7 @@ def answer(
     if job is None:
         return decision
     if isinstance(reply, NoReply):
-        _call_failed(decision, job, problems.of_silence(reply), final=not reply.retry)
+        _call_failed(decision, job, problems.of_silence(reply))
         return decision
     reply = unwrapped(reply)
     if not reply.is_sdk:
@@ -131,7 +131,7 @@ def resume(state: RunState, step: StepId, child: RunId, ended: RunEnded, finishe
                 title=invoked.title,
                 op="INVOKE",
                 memo=memo,
-                output=ended.output if problem is None else None,
+                output=ended.output if problem is None else msgspec.UNSET,
                 problem=problem,
                 event_id=finished.internal_id,
                 run_id=child,

@@ -47,6 +47,7 @@ from steprig.inngest.records import (
     WaitStarted,
 )
 from steprig.inngest.replies import NoReply, Reply
+from steprig.inngest.resuming import pending
 from steprig.inngest.run_timers import RunTimers
 from steprig.inngest.schedules import Schedules
 from steprig.inngest.state import RunState
@@ -124,6 +125,10 @@ class Engine:
 
     def receive(self, event: Event) -> None:
         """Take an event in: start the functions and resume the steps that it is for."""
+        with self._rig.journal.together():
+            self._receive(event)
+
+    def _receive(self, event: Event) -> None:
         self._append(stream_of(EVENT, event.internal_id), EventReceived(event))
         waits = self._waits.for_event(event.name)
         cancels = self._cancels.for_event(event.name)
@@ -179,6 +184,19 @@ class Engine:
         self.apps.close()
         self.index.close()
 
+    def resume(self) -> None:
+        """Go on with what the journal says was under way when a server that had it before was stopped or killed."""
+        with self._rig.clock.working("what was under way"):  # or time would jump to the first of the timers
+            self._arrivals.resume()
+            under_way = pending(self._rig.journal)
+            for _, _, state, _ in under_way:
+                self._runs[state.id] = state
+            for _, at, state, entry in under_way:
+                if isinstance(entry, CallStarted):
+                    self._limit_running(state, at)
+                else:
+                    self._attend(state, entry, at)
+
     # --- Starting runs ------------------------------------------------------------------------------
 
     def _begin(
@@ -206,9 +224,10 @@ class Engine:
         registered = self.apps.function(slug)
         if registered is not None:
             event = internal_events.scheduled(cron, at, self._given())
-            self._append(stream_of(EVENT, event.internal_id), EventReceived(event))
-            if not self.index.has_started(slug, event.id, self._rig.clock.now()):
-                self._arrivals.arrive(registered, event)
+            with self._rig.journal.together():
+                self._append(stream_of(EVENT, event.internal_id), EventReceived(event))
+                if not self.index.has_started(slug, event.id, self._rig.clock.now()):
+                    self._arrivals.arrive(registered, event)
 
     def _asked_for(self, event: Event) -> datetime | None:
         """The future time that an event asks for.
@@ -226,7 +245,11 @@ class Engine:
         self._rig.journal.append(self._rig.clock.stamp(), *((stream, entry) for entry in entries))
 
     def _commit(self, decision: Decision) -> None:
-        """Record a decision, then do what follows from it."""
+        """Record a decision, then do what follows from it.
+
+        Both are one append to the journal where that outlives the process: calls and timers begin on the loop's
+        next turn, so that what they tell of was recorded before.
+        """
         if not decision.entries:
             return
         state = decision.state
@@ -234,14 +257,30 @@ class Engine:
             self._runs.pop(state.id, None)
         else:
             self._runs[state.id] = state
-        self._append(stream_of(RUN, state.id), *decision.entries)
-        for entry in decision.entries:
-            self._follow(state, entry)
+        with self._rig.journal.together():
+            self._append(stream_of(RUN, state.id), *decision.entries)
+            for entry in decision.entries:
+                self._follow(state, entry, decision.given.now)
 
-    def _follow(self, state: RunState, entry: Entry) -> None:
+    def _follow(self, state: RunState, entry: Entry, at: datetime) -> None:
+        match entry:
+            case InvokeStarted(event=event):
+                self._attend(state, entry, at)
+                self.receive(event)
+            case StepEnded(step=step):
+                self._waits.remove(state.id, step)
+                self._signals.remove(state.id, step)
+                self._timers.cancel(state.id, step)
+            case RunEnded():
+                self._finish(state, entry)
+            case _:
+                self._attend(state, entry, at)
+
+    def _attend(self, state: RunState, entry: Entry, at: datetime) -> None:
+        """See to what is to come of an entry of this time. Done again for what was pending after a restart."""
         match entry:
             case RunQueued(control=control):
-                self._control(state.id, control)
+                self._control(state, control, at)
             case JobQueued(job=job) | AttemptFailed(retry=Job() as job):
                 self._calls.schedule(state, job)
             case SleepStarted(step=step, until=until, title=title):
@@ -249,20 +288,13 @@ class Engine:
             case WaitStarted(step=step, expires=expires, title=title, event=event, condition=condition):
                 self._waits.add(state.id, step, event, condition)
                 self._timers.set(state.id, step, expires, TimerKind.DEADLINE, f"wait {title!r}", self._time_out)
-            case InvokeStarted(step=step, expires=expires, title=title, event=event):
+            case InvokeStarted(step=step, expires=expires, title=title):
                 self._timers.set(state.id, step, expires, TimerKind.DEADLINE, f"invoke {title!r}", self._time_out)
-                self.receive(event)
             case GatewayStarted():
                 self._gateway.start(state.id, entry)
             case SignalWaitStarted(step=step, expires=expires, title=title):
                 self._signals.add(state.id, entry)
                 self._timers.set(state.id, step, expires, TimerKind.DEADLINE, f"signal {title!r}", self._time_out)
-            case StepEnded(step=step):
-                self._waits.remove(state.id, step)
-                self._signals.remove(state.id, step)
-                self._timers.cancel(state.id, step)
-            case RunEnded():
-                self._finish(state, entry)
 
     def _finish(self, state: RunState, ended: RunEnded) -> None:
         for step in state.open:
@@ -277,16 +309,15 @@ class Engine:
             if correlation_id is not None:
                 self._resume_parent(correlation_id, state, ended, event)
 
-    def _control(self, run_id: RunId, control: RunControl) -> None:
+    def _control(self, state: RunState, control: RunControl, queued_at: datetime) -> None:
         """What may end a run from outside, from its creation on."""
         for index, when in enumerate(control.cancel_when):
-            self._cancels.add(run_id, _cancel_key(index), when.event, when.condition, when.until)
-        if control.start_timeout is not None:
-            self._limit(run_id, _START, control.start_timeout)
+            self._cancels.add(state.id, _cancel_key(index), when.event, when.condition, when.until)
+        if control.start_timeout is not None and state.status is Status.QUEUED:
+            self._limit(state.id, _START, queued_at + control.start_timeout)
 
-    def _limit(self, run_id: RunId, key: StepId, timeout: timedelta) -> None:
-        """Cancel the run at the end of `timeout`, unless the timer is cancelled before."""
-        at = self._rig.clock.now() + timeout
+    def _limit(self, run_id: RunId, key: StepId, at: datetime) -> None:
+        """Cancel the run then, unless the timer is cancelled before."""
         self._timers.set(
             run_id, key, at, TimerKind.BACKGROUND, f"{key} of {run_id}", lambda run_id, _: self._end(run_id)
         )
@@ -334,10 +365,13 @@ class Engine:
         self._commit(decision)
         if state.status is Status.QUEUED:
             self._timers.cancel(run_id, _START)
-            if (finish := state.control.finish_timeout) is not None:
-                self._limit(run_id, _FINISH, finish)
+            self._limit_running(state, given.now)
         function = self.apps.last_known(state.function).function
         return function.entry.runtime.url, call_request(decision.state, job, given.new_id())
+
+    def _limit_running(self, state: RunState, since: datetime) -> None:
+        if (finish := state.control.finish_timeout) is not None:
+            self._limit(state.id, _FINISH, since + finish)
 
     def end_call(self, run_id: RunId, job: Job, reply: Reply | NoReply) -> None:
         """See `Callers`."""
@@ -360,7 +394,7 @@ class Engine:
         self._commit(decision)
 
     def _function_exists(self, slug: str) -> bool:
-        return self.apps.function(slug) is not None
+        return self.apps.invocable(slug) is not None
 
     # --- Again ----------------------------------------------------------------------------------------
 

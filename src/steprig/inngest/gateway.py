@@ -167,7 +167,10 @@ def _output(started: GatewayStarted, answer: GatewayAnswer) -> msgspec.Raw:
 
 
 def _ended(
-    started: GatewayStarted, memo: msgspec.Raw, output: msgspec.Raw | None = None, problem: Problem | None = None
+    started: GatewayStarted,
+    memo: msgspec.Raw,
+    output: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET,
+    problem: Problem | None = None,
 ) -> StepEnded:
     op = started.op
     return StepEnded(step=started.step, title=started.title, op=op, memo=memo, output=output, problem=problem)

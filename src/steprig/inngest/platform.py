@@ -81,6 +81,7 @@ class _Running:
             seed=options.seed,
         )
         self.syncer = Syncer(self.engine, options)
+        self.engine.resume()
 
     async def stop(self) -> None:
         await self.gateway.close()

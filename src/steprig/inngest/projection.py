@@ -147,14 +147,14 @@ def _ended(run: InngestRun, entry: StepEnded, at: datetime) -> Span:
     status = Status.COMPLETED if entry.problem is None else Status.FAILED
     failure = _failure(entry.problem)
     if entry.op in _TRIED and not _attempt_is_recorded(span, entry):
-        span = _with_attempt(span, started, at, status, output=entry.output, failure=failure)
+        span = _with_attempt(span, started, at, status, output=entry.output or None, failure=failure)
     attributes = {"event_id": entry.event_id, "run_id": entry.run_id, "timed_out": entry.timed_out}
     return msgspec.structs.replace(
         span,
         status=status,
         started_at=span.started_at or started,
         ended_at=at,
-        output=entry.output,
+        output=entry.output or None,
         failure=failure,
         attributes={**span.attributes, **attributes},
     )
@@ -162,13 +162,15 @@ def _ended(run: InngestRun, entry: StepEnded, at: datetime) -> Span:
 
 def _finished(run: InngestRun, entry: RunEnded, at: datetime) -> InngestRun:
     called = max(run.calls.values(), default=run.called_at or run.started_at or at)
-    run = _with(run, status=entry.status, ended_at=at, output=entry.output, failure=_failure(entry.problem), calls={})
+    run = _with(
+        run, status=entry.status, ended_at=at, output=entry.output or None, failure=_failure(entry.problem), calls={}
+    )
     if entry.status is Status.CANCELLED:
         return run
     span = run.span(FUNCTION_SPAN) or Span(FUNCTION_SPAN, "", "function", Status.RUNNING, called, called)
     name = "function success" if entry.status is Status.COMPLETED else "function error"
     ended = msgspec.structs.replace(
-        span, name=name, status=entry.status, ended_at=at, output=entry.output, failure=run.failure
+        span, name=name, status=entry.status, ended_at=at, output=entry.output or None, failure=run.failure
     )
     others = tuple(other for other in run.spans if other.id != FUNCTION_SPAN)
     return _with(run, spans=(*others, ended))

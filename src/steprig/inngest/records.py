@@ -1,16 +1,21 @@
-"""What the journal of an Inngest dev server holds. State and timeline are folded from these."""
+"""What the journal of an Inngest dev server holds. State and timeline are folded from these.
+
+What is optional and holds JSON is `UNSET` where it is missing: msgspec cannot tell a raw null from None.
+"""
 
 from datetime import datetime, timedelta
 from typing import ClassVar, Literal, NewType
 
 import msgspec
 
+from steprig import kernel
 from steprig.inngest.events import Event, EventId
+from steprig.inngest.flow.meters import Mark
 from steprig.inngest.flow.policy import CancelWhen
 from steprig.inngest.flow.slots import Taken
 from steprig.inngest.functions import App, AppName, Slug
 from steprig.inngest.opcodes import StepId
-from steprig.kernel import Entry, Status
+from steprig.kernel import Status
 
 RunId = NewType("RunId", str)
 JobId = NewType("JobId", str)
@@ -62,6 +67,12 @@ class RunControl(msgspec.Struct, frozen=True, gc=False):
     start_timeout: timedelta | None = None
     finish_timeout: timedelta | None = None
     cancel_when: tuple[CancelWhen, ...] = ()
+    marks: tuple[Mark, ...] = ()
+    """How far rates were used up by it."""
+
+
+class Entry(kernel.Entry, frozen=True, tag="inngest.{}".format):
+    """Base of all."""
 
 
 class AppSynced(Entry, frozen=True):
@@ -92,6 +103,8 @@ class EventHeld(Entry, frozen=True):
     key: str
     event: Event
     due: datetime
+    marks: tuple[Mark, ...] = ()
+    """How far rates were used up by it."""
 
 
 class HoldReleased(Entry, frozen=True):
@@ -225,7 +238,7 @@ class StepEnded(Entry, frozen=True, kw_only=True):
     op: Literal["RUN", "SLEEP", "WAIT_FOR_EVENT", "INVOKE", "AI_GATEWAY", "GATEWAY", "WAIT_FOR_SIGNAL"]
     memo: msgspec.Raw
     """What later calls are given for it."""
-    output: msgspec.Raw | None = None
+    output: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     problem: Problem | None = None
     timed_out: bool = False
     event_id: EventId | None = None
@@ -240,6 +253,6 @@ class RunEnded(Entry, frozen=True):
     ends_stream: ClassVar[bool] = True
 
     status: Status
-    output: msgspec.Raw | None = None
+    output: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     """The function's result, or the error as readers are shown it."""
     problem: Problem | None = None

@@ -97,6 +97,8 @@ class Rig:
         self._begun = True
         self._loop = asyncio.get_running_loop()
         try:
+            if (last := self.journal.last_at()) is not None:
+                self.clock.go_on_from(last)
             async with AsyncExitStack() as started:
                 for platform in self._platforms:
                     await platform.start(self)

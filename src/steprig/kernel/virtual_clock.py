@@ -92,6 +92,12 @@ class VirtualClock(Clock):
             self._set_now(self._last_stamp)
             return self._last_stamp
 
+    def go_on_from(self, moment: datetime) -> None:
+        """See `Clock.go_on_from`. For a clock on which nothing is set yet: it fires no timer."""
+        with self._lock:
+            if moment > self._now:
+                self._set_now(moment)
+
     def call_at(
         self,
         when: datetime,

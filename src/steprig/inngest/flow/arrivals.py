@@ -10,14 +10,15 @@ from datetime import datetime
 from steprig.inngest.apps import Registered
 from steprig.inngest.events import Event
 from steprig.inngest.expressions import ExpressionError
-from steprig.inngest.flow.holds import Hold, Place, Why, batched, debounced
-from steprig.inngest.flow.policy import Fields, Limited, Policy, Slot
-from steprig.inngest.flow.rates import Horizons
+from steprig.inngest.flow.holds import Hold, Place, Why, batched, debounced, restored
+from steprig.inngest.flow.meters import Mark, Meters
+from steprig.inngest.flow.policy import Fields, Policy, Slot
 from steprig.inngest.flow.slots import Taken
 from steprig.inngest.functions import Slug
 from steprig.inngest.ids import new_ulid
 from steprig.inngest.records import HOLD, RUN, EventHeld, HoldReleased, RunControl, RunEnded, RunId, RunQueued
 from steprig.kernel import Record, Rig, Stream, Timer, TimerKind, stream_of
+from steprig.kernel.journal import records_of
 
 Begin = Callable[[Registered, tuple[Event, ...], RunControl, datetime | None], None]
 """Starts a run, with its first call not before the given time."""
@@ -44,13 +45,12 @@ class Arrivals:
         self._last_known = last_known
         self._begin = begin
         self._cancel = cancel
-        self._rates = Horizons()
-        self._throttles = Horizons()
+        self._meters = Meters()
         self._holds: dict[Place, Hold] = {}
         self._timers: dict[Place, Timer] = {}
         self._singletons: dict[tuple[Slug, str], RunId] = {}
         self._keys: dict[Stream, tuple[Slug, str]] = {}
-        self._stop_listening = rig.journal.listen(self)
+        self._stop_listening = rig.journal.listen(self, (RUN,))
 
     def arrive(self, registered: Registered, event: Event) -> None:
         """An event is there that a trigger of the function accepts."""
@@ -61,12 +61,30 @@ class Arrivals:
         fields, now = event.fields(), self._rig.clock.now()
         if policy.batch is not None and policy.batch.takes(fields, now):
             self._hold(registered, event, "batch", policy.batch.key.of_any(fields, now))
-        elif not self._is_within_rate(policy.rate_limit, registered.function.id, fields, now):
             return
-        elif policy.debounce is not None:
-            self._hold(registered, event, "debounce", policy.debounce.key.of_any(fields, now))
+        mark = self._meters.rate_limited(policy.rate_limit, registered.function.id, fields, now)
+        if mark is False:
+            return
+        marks = () if mark is True else (mark,)
+        if policy.debounce is not None:
+            self._hold(registered, event, "debounce", policy.debounce.key.of_any(fields, now), marks)
         else:
-            self._start(registered, (event,), fields, None)
+            self._start(registered, (event,), fields, None, marks)
+
+    def resume(self) -> None:
+        """Go on with what the journal says was held, and count what it says was used up."""
+        now = self._rig.clock.now()
+        for record in records_of(self._rig.journal, RUN):
+            self.appended(record)
+            if isinstance(queued := record.entry, RunQueued):
+                self._meters.restore(queued.control.marks, now)
+        for record in records_of(self._rig.journal, HOLD):
+            if isinstance(held := record.entry, EventHeld):
+                self._meters.restore(held.marks, now)
+        for stream in self._rig.journal.streams(HOLD, going_on=True):
+            hold = restored(self._rig.journal.read(stream))
+            self._holds[hold.place] = hold
+            self._set_timer(hold.place, hold.due)
 
     def stop(self) -> None:
         """Cancel every timer."""
@@ -88,30 +106,15 @@ class Arrivals:
     def dropped(self, stream: Stream) -> None:
         """See `JournalListener`."""
 
-    def _is_within_rate(self, limit: Limited | None, slug: Slug, fields: Fields, now: datetime) -> bool:
-        if limit is None:
-            return True
-        try:
-            key = limit.key.of(fields, now)
-        except ExpressionError:
-            return False  # as on the real server: an event whose key has no value is dropped
-        if key is None:
-            return True
-        place = (slug, key)
-        horizon = self._rates.get(place)
-        if limit.rate.allows_at(horizon, now) > now:
-            return False
-        self._rates.put(place, limit.rate.after_one(horizon, now), now)
-        return True
-
-    def _hold(self, registered: Registered, event: Event, why: Why, key: str) -> None:
+    def _hold(self, registered: Registered, event: Event, why: Why, key: str, marks: tuple[Mark, ...] = ()) -> None:
         place = Place(registered.function.id, why, key)
         before, now = self._holds.get(place), self._rig.clock.stamp()
         hold = _with_event(before, event, registered.policy, place, now)
         if hold is before:
             return
         self._holds[place] = hold
-        self._rig.journal.append(now, (stream_of(HOLD, hold.id), EventHeld(place.function, why, key, event, hold.due)))
+        held = EventHeld(place.function, why, key, event, hold.due, marks)
+        self._rig.journal.append(now, (stream_of(HOLD, hold.id), held))
         if hold.is_full:
             self._release(place)
         elif before is None or hold.due != before.due:
@@ -127,17 +130,30 @@ class Arrivals:
         if (timer := self._timers.pop(place, None)) is not None:
             timer.cancel()
         hold = self._holds.pop(place)
-        self._rig.journal.append(self._rig.clock.stamp(), (stream_of(HOLD, hold.id), HoldReleased()))
         batch_id = hold.id if place.why == "batch" else None
-        self._start(self._last_known(place.function), hold.events, hold.events[0].fields(), batch_id)
+        with self._rig.journal.together():
+            self._rig.journal.append(self._rig.clock.stamp(), (stream_of(HOLD, hold.id), HoldReleased()))
+            self._start(self._last_known(place.function), hold.events, hold.events[0].fields(), batch_id)
 
-    def _start(self, registered: Registered, events: tuple[Event, ...], fields: Fields, batch_id: str | None) -> None:
+    def _start(
+        self,
+        registered: Registered,
+        events: tuple[Event, ...],
+        fields: Fields,
+        batch_id: str | None,
+        marks: tuple[Mark, ...] = (),
+    ) -> None:
         policy, slug, now = registered.policy, registered.function.id, self._rig.clock.now()
         singleton = self._singleton_key(policy, fields, now)
         if singleton is not None and (active := self._singletons.get((slug, singleton))) is not None:
             if policy.singleton is not None and policy.singleton.mode == "skip":
                 return
             self._cancel(active)
+        not_before = None
+        if policy.throttle is not None:
+            mark, at = self._meters.throttled(policy.throttle, slug, fields, now)
+            marks = (*marks, mark)
+            not_before = at if at > now else None
         control = RunControl(
             limits=tuple(_taken(slot, slug, fields, now) for slot in policy.slots),
             priority=policy.priority_of(fields, now),
@@ -146,18 +162,9 @@ class Arrivals:
             start_timeout=policy.start_timeout,
             finish_timeout=policy.finish_timeout,
             cancel_when=tuple(cancel.of_run(fields, now) for cancel in policy.cancel_on),
+            marks=marks,
         )
-        self._begin(registered, events, control, self._throttled(policy.throttle, slug, fields, now))
-
-    def _throttled(self, throttle: Limited | None, slug: Slug, fields: Fields, now: datetime) -> datetime | None:
-        """When the run may start, None for at once."""
-        if throttle is None:
-            return None
-        place = (slug, throttle.key.of_any(fields, now))
-        horizon = self._throttles.get(place)
-        at = throttle.rate.allows_at(horizon, now)
-        self._throttles.put(place, throttle.rate.after_one(horizon, now), now)
-        return at if at > now else None
+        self._begin(registered, events, control, not_before)
 
     @staticmethod
     def _singleton_key(policy: Policy, fields: Fields, now: datetime) -> str | None:

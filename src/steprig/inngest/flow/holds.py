@@ -1,5 +1,6 @@
 """Events that are held back until a run may start with them: debounced ones and batches."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 
@@ -9,6 +10,8 @@ from steprig.inngest.events import Event
 from steprig.inngest.flow.policy import Batch, Debounce
 from steprig.inngest.functions import Slug
 from steprig.inngest.limits import MAX_BATCH_BYTES
+from steprig.inngest.records import EventHeld
+from steprig.kernel import Record
 
 Why = Literal["debounce", "batch"]
 
@@ -56,6 +59,15 @@ def batched(hold: Hold | None, event: Event, rule: Batch, place: Place, hold_id:
     hold = msgspec.structs.replace(hold, events=(*hold.events, event))
     full = len(hold.events) >= rule.size or sum(len(held.data) for held in hold.events) >= MAX_BATCH_BYTES
     return msgspec.structs.replace(hold, due=hold.began) if full else hold
+
+
+def restored(records: Sequence[Record]) -> Hold:
+    """What is held at a place, from the records of it, which are all `EventHeld`."""
+    held = [record.entry for record in records if isinstance(record.entry, EventHeld)]
+    last = held[-1]
+    events = tuple(one.event for one in held) if last.why == "batch" else (last.event,)
+    _, _, hold_id = records[0].stream.partition(":")
+    return Hold(hold_id, Place(last.function, last.why, last.key), events, records[0].at, last.due)
 
 
 def _capped(due: datetime, began: datetime, timeout: timedelta | None) -> datetime:

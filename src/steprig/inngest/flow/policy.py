@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 from steprig.inngest.durations import parse_batch_duration, parse_duration
 from steprig.inngest.expressions import Expression, ExpressionError, key_text, substitute
 from steprig.inngest.flow.rates import Rate, rate_limit_rate, throttle_rate
-from steprig.inngest.functions import Concurrency, Function
+from steprig.inngest.functions import Function
 from steprig.inngest.limits import IDEMPOTENCY_WINDOW, MAX_PRIORITY
 
 Fields = Mapping[str, Any]
@@ -141,7 +141,7 @@ def policy_of(function: Function) -> Policy:
     """Read a function's configuration, which registration has checked."""
     timeouts = function.timeouts
     return Policy(
-        slots=_slots(function.concurrency),
+        slots=_slots(function),
         throttle=_throttle(function),
         rate_limit=_rate_limit(function),
         debounce=_debounce(function),
@@ -157,17 +157,17 @@ def policy_of(function: Function) -> Policy:
     )
 
 
-def _slots(concurrency: int | tuple[Concurrency, ...] | None) -> tuple[Slot, ...]:
-    if concurrency is None:
-        return ()
-    entries = (Concurrency(limit=concurrency),) if isinstance(concurrency, int) else concurrency
-    return tuple(Slot(entry.limit, _key(entry.key), entry.scope) for entry in entries if entry.limit > 0)
+def _slots(function: Function) -> tuple[Slot, ...]:
+    return tuple(
+        Slot(entry.limit, _key(entry.key), entry.scope) for entry in function.concurrency_limits if entry.limit > 0
+    )
 
 
 def _throttle(function: Function) -> Limited | None:
     if (throttle := function.throttle) is None:
         return None
-    return Limited(throttle_rate(throttle.limit, parse_duration(throttle.period), throttle.burst), _key(throttle.key))
+    limit = max(1, throttle.limit)  # the real server reads 0 as 1
+    return Limited(throttle_rate(limit, parse_duration(throttle.period), throttle.burst), _key(throttle.key))
 
 
 def _rate_limit(function: Function) -> Limited | None:
