@@ -55,6 +55,8 @@ class Calls:
         self._admission = Admission()
         self._slots = Slots()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._queued: set[Work] = set()
+        self._stopped = False
 
     def schedule(self, state: RunState, job: Job) -> None:
         """Make a call when it is due."""
@@ -67,7 +69,10 @@ class Calls:
             self._call(state.id, job)
 
     async def stop(self) -> None:
-        """Cut off those that are being made."""
+        """Cut off those that are being made, and make no more."""
+        self._stopped = True
+        for work in self._queued:
+            work.done()
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -78,11 +83,16 @@ class Calls:
         if state is None or job.id not in state.jobs:
             return
         work = self._rig.clock.working(f"call of {state.function}")
+        self._queued.add(work)
         limits = state.control.limits
         score = self._rig.clock.now().timestamp() - state.control.priority
         self._slots.ask(limits, score, lambda: self._begin(run_id, job, limits, work))
 
     def _begin(self, run_id: RunId, job: Job, limits: Limits, work: Work) -> None:
+        self._queued.discard(work)
+        if self._stopped:
+            work.done()
+            return
         task = self._rig.loop.create_task(self._make(run_id, job, work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -112,6 +112,10 @@ class Clock(ABC):
             self._last_stamp = max(self.now(), self._last_stamp + TICK)
             return self._last_stamp
 
+    def ahead(self) -> timedelta:
+        """How far it is ahead of the machine's clock, by which the code under test tells the time unless frozen."""
+        return timedelta()
+
     def go_on_from(self, moment: datetime) -> None:  # noqa: B027 - nothing to do for a clock that nobody can move
         """Let time go on from a moment that has been recorded, if it has not come that far yet and can be moved."""
 

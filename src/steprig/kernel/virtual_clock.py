@@ -92,6 +92,10 @@ class VirtualClock(Clock):
             self._set_now(self._last_stamp)
             return self._last_stamp
 
+    def ahead(self) -> timedelta:
+        """See `Clock.ahead`. Negative where the machine's clock has overtaken it."""
+        return self._now - datetime.now(UTC)
+
     def go_on_from(self, moment: datetime) -> None:
         """See `Clock.go_on_from`. For a clock on which nothing is set yet: it fires no timer."""
         with self._lock:
