@@ -299,3 +299,22 @@ def test_uvicorns_own_grace_is_kept_if_it_is_shorter(gate, in_background):
 
     assert stop_takes(server) < 1
     assert response.result(5).status_code == 503
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_a_connection_that_comes_at_the_moment_of_the_stop_is_closed_with_the_others(loop):
+    for number in range(100):
+        server = serve(loop=loop).start()
+        stopping = threading.Thread(target=server.stop)
+        clients = []
+        stopping.start()
+        with contextlib.suppress(ConnectionError):
+            clients.extend(socket.create_connection((server.host, server.port)) for _ in range(1 + number % 5))
+        stopping.join(10)
+        assert not stopping.is_alive()
+        for client in clients:
+            client.settimeout(5)
+            with contextlib.suppress(ConnectionError):
+                client.sendall(b"G")  # or one that was never accepted would not notice
+                assert client.recv(1) == b""
+            client.close()
