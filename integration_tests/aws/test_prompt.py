@@ -1,0 +1,166 @@
+"""The SDK hurried along: the same history, and nothing left behind."""
+
+import json
+import queue
+import threading
+import time
+
+import pytest
+from aws_durable_execution_sdk_python import execution
+
+from steprig.aws.prompt import PromptQueue, hurry_sdk
+
+from . import samples
+
+STOCK = execution.ExecutionState
+
+
+def shape(result):
+    """A history without what differs from run to run, such as times and ids that are drawn."""
+    told = []
+    for event in result.history():
+        details = {
+            key: detail
+            for key, detail in event.details.items()
+            if "Timestamp" not in key and key not in ("RequestId", "CallbackId", "DurableExecutionArn")
+        }
+        told.append((event.event_type, event.id and event.name, event.sub_type, json.dumps(details, sort_keys=True)))
+    return told
+
+
+@pytest.mark.parametrize(
+    ("handler", "event"),
+    [
+        (samples.adds, {"left": 1, "right": 2}),
+        (samples.sleeps, None),
+        (samples.polls(3), None),
+        (samples.nests, 4),
+        (samples.large, None),
+        (samples.once, None),
+        (samples.waits_for_callback, None),
+        (samples.steps(10), None),
+    ],
+)
+def test_a_hurried_sdk_has_the_history_of_one_that_is_not(runner_of, handler, event):
+    options = {"callbacks": {"approval": "yes"}}
+
+    hurried = runner_of(handler, **options).run(json.dumps(event))
+    stock = runner_of(handler, hurry_sdk=False, **options).run(json.dumps(event))
+
+    assert shape(hurried) == shape(stock)
+
+
+@pytest.mark.parametrize("handler", [samples.maps, samples.parallels, samples.races])
+def test_branches_have_the_same_events_each_whether_hurried_or_not(runner_of, handler):
+    hurried = runner_of(handler).run("[1, 2, 3, 4]")
+    stock = runner_of(handler, hurry_sdk=False).run("[1, 2, 3, 4]")
+
+    def events_of_operations(result):
+        ids = {event.id for event in result.history()}
+        by_id = {
+            one: [event.event_type for event in result.history() if event.id == one] for one in ids if one is not None
+        }
+        return sorted(by_id.values())
+
+    assert hurried.result == stock.result
+    assert events_of_operations(hurried) == events_of_operations(stock)
+
+
+def test_the_sdk_is_left_as_it_was(runner_of):
+    first, second = runner_of(samples.adds), runner_of(samples.adds)
+    assert execution.ExecutionState is not STOCK
+    first.close()
+    assert execution.ExecutionState is not STOCK
+    first.close()
+    second.close()
+    assert execution.ExecutionState is STOCK
+
+
+def test_the_sdk_can_be_left_alone(runner_of):
+    runner_of(samples.adds, hurry_sdk=False)
+
+    assert execution.ExecutionState is STOCK
+
+
+def test_what_another_has_put_in_its_place_stays(monkeypatch):
+    release = hurry_sdk()
+    other = type("Other", (STOCK,), {})
+    monkeypatch.setattr(execution, "ExecutionState", other)
+
+    release()
+
+    assert execution.ExecutionState is other
+    monkeypatch.setattr(execution, "ExecutionState", STOCK)
+
+
+class OtherQueue(queue.Queue):
+    pass
+
+
+class WithoutQueue(STOCK):
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self._checkpoint_queue = OtherQueue()
+
+
+class WithoutStop:
+    def __new__(cls, *args, **kwargs):
+        return STOCK(*args, **kwargs)
+
+
+@pytest.mark.parametrize("changed", [WithoutQueue, WithoutStop, lambda *args, **kwargs: STOCK(*args, **kwargs)])
+def test_an_sdk_that_is_built_otherwise_only_stays_slow(runner_of, monkeypatch, changed):
+    monkeypatch.setattr(execution, "ExecutionState", changed)
+
+    runner = runner_of(samples.adds)
+
+    assert runner.run('{"left": 1, "right": 2}').result == "3"
+    runner.close()
+    assert execution.ExecutionState is changed
+
+
+def test_a_prompt_queue_gives_what_it_has_before_it_gives_up():
+    prompt = PromptQueue()
+    prompt.put("one")
+    prompt.hurry()
+
+    assert prompt.get(timeout=60) == "one"
+    with pytest.raises(queue.Empty):
+        prompt.get(timeout=60)
+
+
+def test_a_prompt_queue_gives_up_when_it_is_told_to():
+    prompt, woken = PromptQueue(), threading.Event()
+
+    def wait():
+        with pytest.raises(queue.Empty):
+            prompt.get(timeout=60)
+        woken.set()
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    prompt.hurry()
+
+    assert woken.wait(20)
+    thread.join()
+
+
+def test_a_prompt_queue_does_not_wait_for_what_is_not_worth_it():
+    prompt = PromptQueue(shortest_wait=60.0)
+
+    with pytest.raises(queue.Empty):
+        prompt.get(timeout=60)
+
+
+def test_a_prompt_queue_waits_as_any_other_until_then():
+    prompt = PromptQueue()
+    started = time.monotonic()
+
+    with pytest.raises(queue.Empty):
+        prompt.get(timeout=0.05)
+    with pytest.raises(queue.Empty):
+        prompt.get_nowait()
+    with pytest.raises(ValueError, match="non-negative"):
+        prompt.get(timeout=-1)
+
+    assert time.monotonic() - started >= 0.04

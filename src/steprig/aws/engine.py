@@ -1,0 +1,431 @@
+"""The engine: takes what happens, records what is decided, and does what follows.
+
+What the state of an execution is, and what is decided about it, is pure and lives in `state` and the modules of
+decisions; the engine adds the time, the ids and the effects.
+
+It is called by whatever thread has something to say: the SDK's own with a checkpoint, the one that moves the clock, a
+test's. One lock lets them in one after the other. To hand a checkpoint to a loop and its answer back takes about as
+long as all that is done about it, and there is one for every step.
+"""
+
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from uuid import uuid4
+
+from steprig.aws import completions, invocations, limits, paging
+from steprig.aws import records as r
+from steprig.aws.calls import durable_call, plain_call
+from steprig.aws.checkpointing import Checkpoint, checkpoint
+from steprig.aws.decision import Decision, Given
+from steprig.aws.errors import ResourceNotFoundException, ServiceException
+from steprig.aws.folding import fold_record
+from steprig.aws.functions import Functions
+from steprig.aws.invocations import Outcome
+from steprig.aws.invoker import Invoker
+from steprig.aws.model import Arn, ErrorObject, InvocationId, OperationId, OperationUpdate
+from steprig.aws.resuming import under_way
+from steprig.aws.starting import Start, child_of
+from steprig.aws.state import Answer, Execution
+from steprig.aws.timers import Timers
+from steprig.aws.timing import INVOCATION, TIMEOUT, WAKE, TimerKey, appointments, same_appointments
+from steprig.aws.tokens import CallbackToken
+from steprig.aws.watchers import ExecutionNotReachedError, Watchers
+from steprig.kernel import Clock, Journal, Record, Work, stream_of
+
+_log = logging.getLogger(__name__)
+
+
+class _StoppedError(ServiceException):
+    """Something came after the engine was stopped."""
+
+    code = ServiceException.__name__
+
+
+_KEEP_ENDED = 256
+"""The states of so many executions that have ended are at hand; others are folded anew when somebody asks."""
+
+
+class Engine:
+    """Runs executions. Every method may be called from any thread.
+
+    Args:
+        clock: Tells the time, and calls back.
+        journal: Where executions are recorded.
+        functions: Knows which functions there are.
+        invoker: Calls them.
+        invocation_timeout: Seconds that one call of a function may take.
+        page_bytes: How much of the payloads an invocation is handed at once.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        journal: Journal,
+        functions: Functions,
+        invoker: Invoker,
+        *,
+        invocation_timeout: int = limits.INVOCATION_TIMEOUT,
+        page_bytes: int = limits.FIRST_PAGE_BYTES,
+    ) -> None:
+        self._clock = clock
+        self._journal = journal
+        self._functions = functions
+        self._invoker = invoker
+        self._invocation_timeout = invocation_timeout
+        self._page_bytes = page_bytes
+        self._lock = threading.RLock()
+        self._watchers = Watchers(self._lock)
+        self._timers = Timers(clock, self._fire, self._watchers.wake)
+        self._going_on: dict[Arn, Execution] = {}
+        self._ended: OrderedDict[Arn, Execution] = OrderedDict()
+        self._in_flight: dict[str, Work] = {}
+        self._then: list[Callable[[], object]] = []
+        self._stopped = False
+
+    # --- What happens -------------------------------------------------------------------------------
+
+    def start(self, start: Start) -> Arn:
+        """Start an execution. Returns its ARN."""
+        entry = start.entry(_new_id())
+        with self._lane():
+            self._begin(entry)
+        return entry.arn
+
+    def checkpoint(
+        self, arn: str, token: str, updates: Sequence[OperationUpdate], client_token: str | None = None
+    ) -> Answer:
+        """See `Service.checkpoint`."""
+        with self._lane():
+            state = self._open(arn)
+            given = self._given(state)
+            decision, answer = checkpoint(state, Checkpoint(token, updates, client_token), given)
+            self._commit(decision)
+            return answer
+
+    def state_page(self, arn: str, token: str, marker: str | None, max_items: int | None = None) -> paging.Page:
+        """See `Service.state_page`."""
+        with self._lock:
+            return paging.state_page(self._open(arn), token, marker, max_items)
+
+    def succeed_callback(self, callback_id: str, result: bytes | None) -> None:
+        """Answer a callback. Raises `ServiceError`."""
+        with self._lane():
+            state, operation = self._callback(callback_id)
+            self._commit(completions.succeed_callback(state, operation, result, self._given()))
+
+    def fail_callback(self, callback_id: str, error: ErrorObject | None) -> None:
+        """Answer a callback with an error. Raises `ServiceError`."""
+        with self._lane():
+            state, operation = self._callback(callback_id)
+            self._commit(completions.fail_callback(state, operation, error, self._given()))
+
+    def heartbeat(self, callback_id: str) -> None:
+        """Give a sign of life for a callback. Raises `ServiceError`."""
+        with self._lane():
+            state, operation = self._callback(callback_id)
+            self._commit(completions.heartbeat(state, operation, self._given()))
+
+    def stop_execution(self, arn: str, error: ErrorObject | None = None) -> datetime:
+        """End an execution. Returns when it has ended, which may be long ago. Raises `ServiceError`."""
+        with self._lane():
+            decision = completions.stop(self.execution(arn), error, self._given())
+            self._commit(decision)
+            ended = decision.state.ended_at
+            assert ended is not None, "it is over now, if it was not before"
+            return ended
+
+    def pause(self, arn: str, *, timeout_paused: bool = False, reason: str | None = None) -> None:
+        """Invoke the function no more until `resume_execution`. Raises `ServiceError`."""
+        with self._lane():
+            state, given = self.execution(arn), self._given()
+            self._commit(completions.pause(state, given, timeout_paused=timeout_paused, reason=reason))
+
+    def resume_execution(self, arn: str, *, reason: str | None = None) -> None:
+        """Go on with an execution that was paused. Raises `ServiceError`."""
+        with self._lane():
+            self._commit(completions.resume(self.execution(arn), self._given(), reason=reason))
+
+    def delete(self, arn: str) -> None:
+        """Show an execution that has ended no more. Raises `ServiceError`."""
+        with self._lane():
+            self._commit(completions.delete(self.execution(arn), self._given()))
+
+    # --- What there is ------------------------------------------------------------------------------
+
+    def execution(self, arn: str) -> Execution:
+        """An execution as it is. Raises `ResourceNotFoundException`."""
+        with self._lock:
+            known = Arn(arn)
+            state = self._going_on.get(known) or self._ended.get(known)
+        if state is None:
+            for record in self.records(arn):
+                state = fold_record(state, record)
+        if state is None or state.deleted:
+            raise ResourceNotFoundException("Durable Execution does not exist")
+        return state
+
+    def records(self, arn: str) -> Sequence[Record]:
+        """What the journal holds of an execution; nothing of one that is unknown."""
+        return self._journal.read(stream_of(r.EXECUTION, arn))
+
+    def wait(
+        self, arn: str, reached: Callable[[Execution], bool], *, timeout: float, skip_deadlines: bool = False
+    ) -> Execution:
+        """Block until an execution is as wished.
+
+        Args:
+            arn: The execution.
+            reached: Looks at it, quickly.
+            timeout: Real seconds.
+            skip_deadlines: Nothing from outside will beat a deadline any more, so a virtual clock may go to it.
+
+        Raises:
+            ExecutionNotReachedError: It took longer.
+            ResourceNotFoundException: There is no such execution.
+        """
+        end = time.monotonic() + timeout
+        with self._watchers.changed(arn, reached) as changed:
+            state = self.execution(arn)
+            with self._clock.awaiting_result(skip_deadlines=skip_deadlines):
+                while not reached(state):
+                    left = end - time.monotonic()
+                    if left <= 0:
+                        raise ExecutionNotReachedError(state, timeout)
+                    changed.clear()
+                    to_next = self._seconds_to_deadline()
+                    if not reached(self.execution(arn)) and not changed.wait(min(left, to_next)):
+                        self._fire_overdue()
+                    state = self.execution(arn)
+        return state
+
+    def watch(self, arn: str | None, callback: Callable[[Execution], object]) -> Callable[[], None]:
+        """Call `callback` whenever an invocation of an execution, or of any, has ended. Returns the undoing.
+
+        The callback runs under the engine's lock, on whatever thread: it must be quick.
+        """
+        return self._watchers.add(arn, callback)
+
+    # --- Beginning and end --------------------------------------------------------------------------
+
+    def resume(self) -> None:
+        """Go on with what the journal says was under way when it was left."""
+        with self._lane():
+            found = under_way(self._journal)
+            for one in found:
+                self._going_on[one.state.arn] = one.state
+            for one in found:
+                self._commit(invocations.lose(one.state, self._given()))
+                self._keep_time(one.state.arn)
+            for one in found:
+                for invoke in one.to_begin:
+                    self._attend(one.state, invoke)
+                for operation, child, end in one.ended:
+                    self._tell_parent(r.Parent(one.state.arn, operation), child, end)
+
+    def stop(self) -> None:
+        """Refuse whatever comes from now on. Executions stay as they are, in the journal."""
+        with self._lock:
+            self._stopped = True
+            self._timers.stop()
+            in_flight, self._in_flight = list(self._in_flight.values()), {}
+        for work in in_flight:
+            work.done()
+
+    # --- Recording, and what follows ------------------------------------------------------------------
+
+    @contextmanager
+    def _lane(self) -> Iterator[None]:
+        """Let nobody else in, let no time pass, and begin what follows once all is recorded."""
+        work = self._clock.working("the engine")
+        try:
+            with self._lock:
+                if self._stopped:
+                    raise _StoppedError("The service was stopped.")
+                with self._journal.together():
+                    yield
+                then, self._then = self._then, []
+            for effect in then:
+                _perform(effect)
+        finally:
+            work.done()
+
+    def _begin(self, entry: r.ExecutionStarted) -> None:
+        given = self._given()
+        state = fold_record(None, Record(0, stream_of(r.EXECUTION, entry.arn), given.now, entry))
+        assert state is not None, "an execution begins with this entry"
+        decision = Decision(state, given)
+        decision.entries.append(entry)
+        self._commit(decision.settle())
+
+    def _commit(self, decision: Decision) -> None:
+        """Record a decision, then see to what follows from it."""
+        if not decision.entries:
+            return
+        state, at = decision.state, decision.given.now
+        stream = stream_of(r.EXECUTION, state.arn)
+        before = self._going_on.get(state.arn)
+        self._journal.append(at, *((stream, entry) for entry in decision.entries))
+        if state.ended is None:
+            self._going_on[state.arn] = state
+        else:
+            self._going_on.pop(state.arn, None)
+            self._remember(state)
+        for entry in decision.entries:
+            self._follow(state, entry)
+        self._keep_time_after(before, state)
+
+    def _follow(self, state: Execution, entry: r.Entry) -> None:
+        match entry:
+            case r.InvocationStarted():
+                self._in_flight[state.arn] = self._clock.working(f"invocation of {state.started.function}")
+                self._invoke(state)
+            case r.InvocationCompleted():
+                self._release(state.arn)
+                self._watchers.tell(state)
+            case r.ChainedInvokeStarted(target=str()):
+                self._attend(state, entry)
+            case (
+                r.ChainedInvokeSucceeded()
+                | r.ChainedInvokeFailed()
+                | r.ChainedInvokeTimedOut()
+                | r.ChainedInvokeStopped()
+            ):
+                self._release(_call_key(state.arn, entry.id))
+            case r.ExecutionEnd() if state.ended is not None:
+                self._finish(state, entry)
+
+    def _attend(self, state: Execution, entry: r.ChainedInvokeStarted) -> None:
+        """Run the function that another has invoked. Done again for what was under way before a restart."""
+        if entry.durable:
+            self._begin(child_of(state, entry))
+            return
+        parent, call = r.Parent(state.arn, entry.id), plain_call(state, entry, self._invocation_timeout)
+        self._in_flight[_call_key(*parent)] = self._clock.working(f"call of {entry.target}")
+        self._then.append(lambda: self._invoker.call(call, lambda end: self._called(parent, end)))
+
+    def _invoke(self, state: Execution) -> None:
+        call = durable_call(state, self._invocation_timeout, self._page_bytes)
+        self._then.append(
+            lambda: self._invoker.invoke(call, self, lambda outcome: self._returned(call.arn, call.invocation, outcome))
+        )
+
+    def _finish(self, state: Execution, end: r.ExecutionEnd) -> None:
+        """Let everybody know who waits for an execution that has ended."""
+        self._release(state.arn)
+        self._watchers.tell(state)
+        if (parent := state.started.parent) is not None:
+            self._tell_parent(parent, state, end)
+
+    def _tell_parent(self, parent: r.Parent, child: Execution, end: r.ExecutionEnd) -> None:
+        if (state := self._going_on.get(parent.arn)) is None:
+            return
+        if isinstance(end, r.ExecutionTimedOut):
+            end = r.ExecutionTimedOut(error=completions.invoke_timeout(child.started.timeout))
+        self._commit(completions.end_invoke(state, parent.operation, end, self._given()))
+
+    # --- What comes back ------------------------------------------------------------------------------
+
+    def _returned(self, arn: Arn, invocation: InvocationId, outcome: Outcome) -> None:
+        with suppress(_StoppedError), self._lane():
+            if (state := self._going_on.get(arn)) is not None:
+                self._commit(invocations.finish(state, invocation, outcome, self._given()))
+
+    def _called(self, parent: r.Parent, end: r.ExecutionEnd) -> None:
+        with suppress(_StoppedError), self._lane():
+            if (state := self._going_on.get(parent.arn)) is not None:
+                self._commit(completions.end_invoke(state, parent.operation, end, self._given()))
+            self._release(_call_key(parent.arn, parent.operation))
+
+    def _fire(self, arn: Arn, key: TimerKey, when: datetime) -> None:
+        with suppress(_StoppedError), self._lane():
+            state = self._going_on.get(arn)
+            if state is None or not self._timers.is_wanted(arn, key, when):
+                return
+            self._commit(self._on_time(state, key))
+            self._keep_time(arn)
+
+    def _seconds_to_deadline(self) -> float:
+        with self._lock:
+            return self._timers.seconds_to_next()
+
+    def _fire_overdue(self) -> None:
+        with self._lock:
+            overdue = self._timers.take_overdue()
+        for arn, key, when in overdue:
+            self._clock.go_on_from(when)
+            self._fire(arn, key, when)
+
+    def _on_time(self, state: Execution, key: TimerKey) -> Decision:
+        given = self._given()
+        if key.what == WAKE:
+            return completions.wake(state, given)
+        if key.what == TIMEOUT:
+            return completions.time_out(state, given)
+        if key.what == INVOCATION and state.invocation is not None:
+            outcome = invocations.timed_out(self._invocation_timeout)
+            return invocations.finish(state, state.invocation.id, outcome, given)
+        assert key.operation is not None, "the other timers are of operations"
+        return completions.time_out_operation(state, key.operation, given)
+
+    # --- Helpers --------------------------------------------------------------------------------------
+
+    def _given(self, state: Execution | None = None) -> Given:
+        target = self._functions.resolve(state.started.function) if state is not None and state.pause else None
+        return Given(
+            now=self._clock.stamp(),
+            new_id=_new_id,
+            resolve=self._functions.resolve,
+            invocation_timeout=self._invocation_timeout,
+            revocable=target is None or target.revocable,
+        )
+
+    def _open(self, arn: str) -> Execution:
+        """The execution that a function checkpoints, which may have ended just now."""
+        return self._going_on.get(Arn(arn)) or self.execution(arn)
+
+    def _callback(self, callback_id: str) -> tuple[Execution, OperationId]:
+        token = CallbackToken.decode(callback_id)
+        if token is None:
+            raise ResourceNotFoundException("Callback does not exist")
+        return self.execution(token.arn), token.operation
+
+    def _keep_time(self, arn: Arn) -> None:
+        state = self._going_on.get(arn)
+        self._timers.keep(arn, {} if state is None else appointments(state, self._invocation_timeout))
+
+    def _keep_time_after(self, before: Execution | None, state: Execution) -> None:
+        """`_keep_time` unless nothing of what it looks at has changed, as in most checkpoints."""
+        if before is None or not same_appointments(before, state):
+            self._keep_time(state.arn)
+
+    def _remember(self, state: Execution) -> None:
+        self._ended[state.arn] = state
+        self._ended.move_to_end(state.arn)
+        if len(self._ended) > _KEEP_ENDED:
+            self._ended.popitem(last=False)
+
+    def _release(self, key: str) -> None:
+        """Count something as in flight no more, once all that follows from it is."""
+        if (work := self._in_flight.pop(key, None)) is not None:
+            self._then.append(work.done)
+
+
+def _perform(effect: Callable[[], object]) -> None:
+    try:
+        effect()
+    except Exception:  # noqa: BLE001 - what else follows has to follow
+        _log.exception("what follows from a decision could not be done")
+
+
+def _call_key(arn: Arn, operation: OperationId) -> str:
+    """What a call of a function that is not durable is counted by as in flight."""
+    return f"{arn} {operation}"
+
+
+def _new_id() -> str:
+    return str(uuid4())
