@@ -13,19 +13,26 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from steprig.inngest.body_limit import BodyLimit
 from steprig.inngest.connect.routes import connect_routes
 from steprig.inngest.graphql import graphql_routes
+from steprig.inngest.key_guard import KeyGuard
+from steprig.inngest.limits import MAX_REQUEST_BYTES
 from steprig.inngest.platform import InngestPlatform
+from steprig.inngest.realtime import Tokens
 from steprig.inngest.routes.answers import Json, failure
 from steprig.inngest.routes.app_api import app_routes
 from steprig.inngest.routes.cancellation_api import cancellation_routes
 from steprig.inngest.routes.checkpoint_api import checkpoint_routes
 from steprig.inngest.routes.event_api import event_routes
+from steprig.inngest.routes.limit_api import limit_routes
+from steprig.inngest.routes.metadata_api import metadata_routes
 from steprig.inngest.routes.realtime_api import realtime_routes
 from steprig.inngest.routes.rest_api import rest_routes
 from steprig.inngest.routes.signal_api import signal_routes
 from steprig.inngest.routes.telemetry_api import telemetry_routes
 from steprig.inngest.routes.wait_api import wait_routes
+from steprig.inngest.tokens import Signer
 from steprig.kernel import Rig
 
 _METHODS = ["GET", "POST", "PUT", "DELETE", "OPTIONS"]
@@ -39,6 +46,9 @@ def create_app(platform: InngestPlatform, rig: Rig) -> Starlette:
         rig: Runs on the loop that serves the application.
     """
 
+    signer = Signer()
+    tokens = Tokens(signer)
+
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         del app
@@ -49,20 +59,24 @@ def create_app(platform: InngestPlatform, rig: Rig) -> Starlette:
         routes=[
             *event_routes(platform),
             *app_routes(platform),
+            *limit_routes(platform),
             *rest_routes(platform),
-            *checkpoint_routes(platform),
+            *metadata_routes(platform),
+            *checkpoint_routes(platform, signer, tokens),
             *cancellation_routes(platform),
             *telemetry_routes(),
             *graphql_routes(platform),
             *wait_routes(platform),
             *signal_routes(platform),
-            *realtime_routes(platform),
+            *realtime_routes(platform, tokens),
             *connect_routes(platform),
             Route("/health", health, methods=["GET"]),
         ],
         middleware=[
             Middleware(ServerKind, kind=platform.options.kind),
             Middleware(CORSMiddleware, allow_origins=["*"], allow_methods=_METHODS, allow_headers=["*"], max_age=3600),
+            Middleware(KeyGuard, options=platform.options),
+            Middleware(BodyLimit, max_bytes=MAX_REQUEST_BYTES),
         ],
         exception_handlers={404: not_found, 500: partial(failed, kind=platform.options.kind)},
         lifespan=lifespan,

@@ -18,6 +18,8 @@ class Reply(msgspec.Struct, frozen=True):
     version: int = 2
     """The SDK's request version."""
     content_type: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
+    """All of them, where HTTP carried it."""
 
 
 class NoReply(msgspec.Struct, frozen=True):
@@ -26,7 +28,6 @@ class NoReply(msgspec.Struct, frozen=True):
     reason: str
     """What users are shown."""
     name: str = "Error"
-    retry: bool = True
 
 
 def unwrapped(reply: Reply) -> Reply:

@@ -1,5 +1,6 @@
 """How functions are called over HTTP."""
 
+import asyncio
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from io import BytesIO
@@ -13,6 +14,7 @@ from steprig.errors import SteprigError
 from steprig.inngest.call_request import CallRequest
 from steprig.inngest.limits import CALL_TIMEOUT, MAX_REPLY_BYTES
 from steprig.inngest.opcodes import StepId
+from steprig.inngest.redirects import MAX_REDIRECTS, Hop, next_hop
 from steprig.inngest.replies import NoReply, Reply
 
 _KEEP_ALIVE = 1.0
@@ -61,7 +63,7 @@ class HttpTransport:
         self._sign = sign
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE),
-            timeout=aiohttp.ClientTimeout(total=CALL_TIMEOUT.total_seconds(), sock_connect=10),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=10),
             cookie_jar=aiohttp.DummyCookieJar(),
             skip_auto_headers=("Accept",),
         )
@@ -72,16 +74,27 @@ class HttpTransport:
         if self._sign is not None:
             headers["X-Inngest-Signature"] = self._sign(request.body)
         try:
-            async with self._session.post(
-                targeted(url, step), data=_payload(request.body), headers=headers, allow_redirects=False
-            ) as response:
-                return await _reply(response)
+            async with asyncio.timeout(CALL_TIMEOUT.total_seconds()):
+                return await self._answer(_first_hop(url, step, request.endpoint_method), request.body, headers)
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
             return NoReply("Unable to reach SDK URL")
 
     async def close(self) -> None:
         """See `Transport.close`."""
         await self._session.close()
+
+    async def _answer(self, first: Hop, body: bytes, headers: Mapping[str, str]) -> Reply | NoReply:
+        """The answer to a call, wherever redirects lead it."""
+        hop = first
+        for _ in range(1 + MAX_REDIRECTS):
+            async with self._session.request(
+                hop.method, hop.url, data=_payload(body) or None, headers=headers, allow_redirects=False
+            ) as response:
+                following = next_hop(hop, first.url, response.status, response.headers.get("Location"))
+                if following is None:
+                    return await _reply(response)
+                hop = following
+        return NoReply(f'error performing request: Post "{hop.url}": stopped after {MAX_REDIRECTS} redirects')
 
 
 @lru_cache(4096)
@@ -92,6 +105,12 @@ def targeted(url: str, step: StepId) -> URL:
     return URL(urlunsplit(parts._replace(query=urlencode([*query, ("stepId", step)]))), encoded=True)
 
 
+def _first_hop(url: str, step: StepId, endpoint_method: str | None) -> Hop:
+    if endpoint_method is not None:
+        return Hop(endpoint_method, URL(url, encoded=True))
+    return Hop("POST", targeted(url, step))
+
+
 def _payload(body: bytes) -> bytes | BytesIO:
     # aiohttp warns of large bytes, and where warnings are errors that would be the end of the call.
     return body if len(body) < _LARGE else BytesIO(body)
@@ -100,9 +119,7 @@ def _payload(body: bytes) -> bytes | BytesIO:
 async def _reply(response: aiohttp.ClientResponse) -> Reply | NoReply:
     body = await _read(response)
     if body is None:
-        return NoReply(
-            "Your function's response body exceeds the maximum size limit", name="output_too_large", retry=False
-        )
+        return NoReply("Your function's response body exceeds the maximum size limit", name="output_too_large")
     headers = response.headers
     return Reply(
         status=response.status,
@@ -112,6 +129,7 @@ async def _reply(response: aiohttp.ClientResponse) -> Reply | NoReply:
         retry_after=headers.get("retry-after"),
         version=_version(headers),
         content_type=headers.get("content-type", ""),
+        headers=tuple(headers.items()),
     )
 
 

@@ -49,6 +49,10 @@ class Introduction(NamedTuple):
     sdk_version: str
     says_when_ready: bool
     max_concurrency: int | None
+    platform: str
+    cpu_cores: int
+    mem_bytes: int
+    os: str
 
 
 class Extension(NamedTuple):
@@ -95,6 +99,10 @@ def read_introduction(payload: bytes) -> Introduction:
         sdk_version=sent.sdk_version,
         says_when_ready=sent.worker_manual_readiness_ack,
         max_concurrency=sent.max_worker_concurrency or None,
+        platform=sent.platform,
+        cpu_cores=sent.system_attributes.cpu_cores,
+        mem_bytes=sent.system_attributes.mem_bytes,
+        os=sent.system_attributes.os,
     )
 
 
@@ -114,7 +122,7 @@ def read_reply(payload: bytes) -> tuple[str, Reply | NoReply]:
     sent = _parsed(pb.SDKResponse, payload)
     if len(sent.body) > MAX_REPLY_BYTES:
         reason = "Your function's response body exceeds the maximum size limit"
-        return sent.request_id, NoReply(reason, name="output_too_large", retry=False)
+        return sent.request_id, NoReply(reason, name="output_too_large")
     return sent.request_id, Reply(
         status=_STATUS.get(sent.status, 500),
         body=sent.body,
