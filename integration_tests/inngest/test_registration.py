@@ -1,6 +1,9 @@
 """How apps register, what is refused, and who may."""
 
+import asyncio
 import json
+import threading
+from datetime import timedelta
 from uuid import UUID
 
 import inngest
@@ -15,14 +18,24 @@ from steprig.inngest.syncing import SyncError
 from steprig.kernel import VirtualClock
 from steprig.live import UvicornTestServer
 
+from .graphql_client import GraphQL
+from .opcode_app import OpcodeApp
 from .stacks import STACKS
-from .stage import Stage, output
+from .stage import PATIENCE, Stage, output, until
 
 
 def function(fn_id="app-fn", **changes):
     url = "http://127.0.0.1:9/api/inngest?fnId=app-fn&stepId=step"
     step = {"id": "step", "name": "step", "runtime": {"type": "http", "url": url}}
     return {"id": fn_id, "name": "fn", "triggers": [{"event": "test/e"}], "steps": {"step": step}} | changes
+
+
+def with_step(**changes):
+    return function(steps={"step": function()["steps"]["step"] | changes})
+
+
+def without_nulls(config):
+    return {key: value for key, value in config.items() if value is not None}
 
 
 def body(*functions, **changes):
@@ -47,7 +60,8 @@ def register(one_stage):
 
 
 def registered(stage):
-    return [function["id"] for function in stage.http.get("/dev").json()["functions"]]
+    answer = stage.http.post("/v0/gql", json={"query": "{ functions { slug } }"})
+    return [function["slug"] for function in answer.json()["data"]["functions"]]
 
 
 # --- What the SDK sends -----------------------------------------------------------------------------------
@@ -158,6 +172,143 @@ def test_an_invalid_function_is_refused_and_nothing_is_half_registered(one_stage
     assert answer.json()["error"].startswith("At least one function is invalid")
     assert (answer.json()["data"], answer.json()["status"]) == (None, 400)
     assert registered(one_stage) == ["app-before"]
+
+
+@pytest.mark.parametrize(
+    ("bad", "complaint"),
+    [
+        (function(name=None), "A function name is required"),
+        (function(steps={}), "Functions must contain one step"),
+        (with_step(name=""), "All steps must have a name"),
+        (with_step(runtime={"type": "http", "url": "ftp://127.0.0.1/x"}), "Non-supported step schema: 'ftp'"),
+        (with_step(runtime={"type": "http", "url": "http://[::1"}), "Steps must have a valid URI"),
+        (function(triggers=[{"event": f"e{n}"} for n in range(11)]), "exceeds the max number of triggers: 10"),
+        (function(triggers=[{"event": ""}]), "triggers[0]: A trigger must supply an event name or a cron schedule"),
+        (function(triggers=[{"event": "a", "cron": "* * * * *"}]), "cannot have both an event and a cron trigger"),
+        (function(triggers=[{"event": "a"}, {"event": "a"}]), "duplicate trigger event: a"),
+        (function(triggers=[{"cron": "* * * * *", "jitter": "6m"}]), "triggers[0].jitter is '6m'; expected 1s to 5m"),
+        (function(triggers=[{"cron": "* * * * *", "jitter": "1ms"}]), "triggers[0].jitter is '1ms'; expected 1s to 5m"),
+        (function(cancel=[{"event": f"e{n}"} for n in range(6)]), "max number of cancellation events: 5"),
+        (function(cancel=[{"event": "a", "timeout": "-1s"}]), "cancel[0].timeout is '-1s'; expected no negative"),
+        (
+            function(concurrency=[{"limit": 1}] * 3),
+            "There are more concurrency limits specified than the allowed max of: 2",
+        ),
+        (
+            function(concurrency=[{"limit": 1, "scope": "env"}]),
+            "A concurrency key must be specified for env scoped limits",
+        ),
+        (function(concurrency={"limit": 1, "scope": "account"}), "A concurrency key must be specified for account"),
+        (function(concurrency=-1), "concurrency[0].limit is -1; expected 1 or more, or 0 for no limit"),
+        (function(concurrency={"limit": 1, "key": "event.data."}), "concurrency[0].key: "),
+        (function(debounce={"period": "500ms"}), "The debounce period of '500ms' is less than the min of: 1s"),
+        (function(debounce={"period": ""}), "The debounce period of '' is less than the min of: 1s"),
+        (function(debounce={"period": "8d"}), "The debounce period of '8d' is greater than the max of: 168h0m0s"),
+        (function(debounce={"period": "5s", "timeout": "x"}), "debounce.timeout: invalid duration 'x'"),
+        (function(debounce={"period": "5s", "timeout": "-5s"}), "debounce.timeout is '-5s'; expected no negative"),
+        (function(rateLimit={"limit": 0, "period": "1m"}), "rateLimit.limit: limit must be greater than 0"),
+        (function(rateLimit={"limit": 1, "period": ""}), "rateLimit.period: period must be specified"),
+        (function(rateLimit={"limit": 1, "period": "25h"}), "rateLimit.period: period must be less than 24h0m0s"),
+        (function(rateLimit={"limit": 1, "period": "-1h"}), "rateLimit.period: period must be greater than 0s"),
+        (function(throttle={"limit": 1, "period": "0s"}), "throttle.period: period must be greater than 0s"),
+        (function(throttle={"limit": -1, "period": "1s"}), "throttle.limit is -1; expected 0 or more"),
+        (function(throttle={"limit": 1, "period": "1s", "burst": -1}), "throttle.burst is -1; expected 0 or more"),
+        (function(batchEvents={"maxSize": 1, "timeout": "5s"}), "batch size cannot be smaller than 2: 1"),
+        (function(batchEvents={"maxSize": 2}), "invalid timeout string"),
+        (function(batchEvents={"maxSize": 2, "timeout": "999ms"}), "batch timeout should be more than 1s"),
+        (function(batchEvents={"maxSize": 2, "timeout": "1d"}), "batchEvents.timeout: invalid duration '1d'"),
+        (function(batchEvents={"maxSize": 2, "timeout": "5s"}, singleton={"mode": "skip"}), "combined with singleton"),
+        (function(timeouts={"start": "-1s"}), "timeouts.start is '-1s'; expected no negative"),
+        (function(timeouts={"finish": "soon"}), "timeouts.finish: invalid duration 'soon'"),
+        (function(priority={"run": "event.data."}), "priority.run: "),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_is_wrong_with_a_function_is_said_in_the_platforms_words(one_stage, register, bad, complaint):
+    answer = register(body(without_nulls(bad)))
+
+    assert answer.status_code == 400
+    assert answer.json()["error"].startswith("At least one function is invalid: 'app-fn': ")
+    assert complaint in answer.json()["error"]
+    assert registered(one_stage) == []
+
+
+@pytest.mark.parametrize("mode", ["join", "queue", "", None, 1])
+def test_a_mode_of_a_singleton_that_there_is_not_is_an_invalid_request(register, mode):
+    answer = register(body(function(singleton={"mode": mode})))
+
+    assert answer.status_code == 400
+    assert answer.json()["error"].startswith("Invalid request: ")
+
+
+@pytest.mark.parametrize(
+    "fine",
+    [
+        {"debounce": {"period": "1s"}},
+        {"debounce": {"period": "7d", "timeout": "30d"}},
+        {"rateLimit": {"limit": 1, "period": "24h"}},
+        {"throttle": {"limit": 0, "period": "1s"}},
+        {"batchEvents": {"maxSize": 10_000, "timeout": "1s"}},
+        {"batchEvents": {"maxSize": 2, "timeout": "2h"}},
+        {"concurrency": 0},
+        {"concurrency": {"limit": 5, "key": "event.data.id"}},
+        {"concurrency": [{"limit": 5}, {"limit": 1, "key": "event.data.id", "scope": "env"}]},
+        {"triggers": [{"event": f"e{n}"} for n in range(10)]},
+        {"triggers": [{"event": "a"}, {"event": "a", "expression": "event.data.x == 1"}]},
+        {"triggers": [{"cron": "* * * * *", "jitter": "5m"}]},
+        {"cancel": [{"event": f"e{n}"} for n in range(5)]},
+        {"singleton": {"mode": "skip"}},
+        {"singleton": {"mode": "cancel", "key": "event.data.id"}},
+        {"timeouts": {"start": "1s", "finish": "0s"}},
+        {"priority": {}},
+    ],
+    ids=json.dumps,
+)
+def test_what_is_at_the_edge_is_fine(one_stage, register, fine):
+    assert register(body(function(**fine))).status_code == 200
+    assert registered(one_stage) == ["app-fn"]
+
+
+def test_a_throttle_of_nothing_lets_one_start_in_a_period(one_stage):
+    """As on the real server, which reads 0 as 1."""
+
+    @one_stage.function("zero", throttle=inngest.Throttle(limit=0, period=timedelta(hours=1), burst=0))
+    def zero(ctx):
+        return None
+
+    first, second = one_stage.run("zero"), one_stage.run("zero")
+    assert second.started_at - first.started_at >= timedelta(minutes=59)
+
+
+def test_one_concurrency_limit_need_not_be_in_a_list(one_stage):
+    """The JavaScript SDK sends it as it was written."""
+    go_on = threading.Event()
+
+    class Limited(OpcodeApp):
+        def _config(self, slug, url, retries):
+            return super()._config(slug, url, retries) | {"concurrency": {"limit": 1}}
+
+        async def _answer(self, request):
+            answer = await super()._answer(request)
+            await asyncio.to_thread(go_on.wait, PATIENCE)
+            return answer
+
+    with Limited(one_stage) as app:
+        app.function("limited")(lambda body: "done")
+        runs = [app.start("limited") for _ in range(3)]
+        until(lambda: app.bodies)
+        statuses = [one_stage.get(f"/v1/runs/{run_id}")["status"] for run_id in runs]
+        go_on.set()
+        for run_id in runs:
+            one_stage.ended(run_id)
+        found = GraphQL(one_stage).data(
+            "query Q($slug: String!) { functionBySlug(query: {functionSlug: $slug}) "
+            "{ configuration { concurrency { scope limit { value } key } } } }",
+            slug=f"{one_stage.app_id}-limited",
+        )["functionBySlug"]
+
+    assert sorted(statuses) == ["Running", "Scheduled", "Scheduled"]
+    assert found == {"configuration": {"concurrency": [{"scope": "FUNCTION", "limit": {"value": 1}, "key": None}]}}
 
 
 @pytest.mark.parametrize("cron", ["* * * * *", "TZ=Europe/Paris 0 12 * * 1-5", "*/5 0-3 1,15 * *"])
@@ -298,7 +449,7 @@ def test_a_call_that_is_signed_with_another_key_is_refused_by_the_app(cloud):
 def test_a_registration_without_the_key_is_refused(cloud):
     stage = production_stage(STACKS[0], cloud)
 
-    for headers in ({}, {"authorization": "Bearer wrong"}):
+    for headers in ({"authorization": ""}, {"authorization": "Bearer wrong"}):
         assert stage.http.post("/fn/register", json=body(function()), headers=headers).status_code == 401
     assert registered(stage) == []
     stage.close()

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from steprig.inngest.flow.policy import Policy, policy_of
 from steprig.inngest.functions import App, AppName, Function, Slug, Trigger
+from steprig.inngest.ids import function_uuid
 from steprig.inngest.records import APP, AppRemoved, AppSynced
 from steprig.kernel import Journal, Record, Stream, kind_of
 from steprig.kernel.journal import records_of
@@ -29,6 +30,7 @@ class Apps:
         self._apps: dict[AppName, App] = {}
         self._functions: dict[Slug, Registered] = {}
         self._archived: dict[Slug, Registered] = {}
+        self._by_uuid: dict[str, Registered] = {}
         self._by_event: dict[str, list[tuple[Registered, Trigger]]] = {}
         self.close = journal.listen(self, (APP,))
         for record in records_of(journal, APP):
@@ -44,6 +46,10 @@ class Apps:
     def function(self, slug: str) -> Registered | None:
         """The function with this id, of whichever app."""
         return self._functions.get(Slug(slug))
+
+    def invocable(self, ident: str) -> Registered | None:
+        """The function that an invocation names: by its id, or by its UUID."""
+        return self.function(ident) or self._by_uuid.get(ident.lower())
 
     def last_known(self, slug: Slug) -> Registered:
         """The function with this id even if it is gone: runs that are under way go on."""
@@ -79,6 +85,7 @@ class Apps:
             for app in self._apps.values()
             for function in app.functions
         }
+        self._by_uuid = {str(function_uuid(slug)): registered for slug, registered in self._functions.items()}
         self._by_event = {}
         for registered in self._functions.values():
             for trigger in registered.function.triggers:

@@ -48,7 +48,7 @@ class StepConfig(Wire, frozen=True, kw_only=True):
 
 
 class Concurrency(Wire, frozen=True, kw_only=True):
-    """How many calls may be in flight at once."""
+    """How many calls may be in flight at once; 0 for any number."""
 
     limit: int
     key: str | None = None
@@ -84,7 +84,7 @@ class Batch(Wire, frozen=True, kw_only=True):
     """How events are gathered into one run."""
 
     max_size: int
-    timeout: str
+    timeout: str = ""
     key: str | None = None
     condition: str | None = msgspec.field(name="if", default=None)
 
@@ -121,10 +121,10 @@ class Function(Wire, frozen=True, kw_only=True):
     """A function as registered."""
 
     id: Slug
-    name: str
+    name: str = ""
     triggers: tuple[Trigger, ...] = ()
-    steps: dict[str, StepConfig]
-    concurrency: int | tuple[Concurrency, ...] | None = None
+    steps: dict[str, StepConfig] = {}
+    concurrency: int | Concurrency | tuple[Concurrency, ...] | None = None
     throttle: Throttle | None = None
     rate_limit: RateLimit | None = None
     debounce: Debounce | None = None
@@ -146,7 +146,20 @@ class Function(Wire, frozen=True, kw_only=True):
         retries = self.entry.retries
         if retries is None or retries.attempts is None:
             return DEFAULT_RETRIES + 1
-        return min(retries.attempts, MAX_RETRIES) + 1
+        return max(0, min(retries.attempts, MAX_RETRIES)) + 1
+
+    @property
+    def concurrency_limits(self) -> tuple[Concurrency, ...]:
+        """`concurrency`, in whichever of its three forms: a number, one limit, or several."""
+        match self.concurrency:
+            case None:
+                return ()
+            case int(limit):
+                return (Concurrency(limit=limit),)
+            case Concurrency() as limit:
+                return (limit,)
+            case limits:
+                return limits
 
 
 class App(Wire, frozen=True, kw_only=True):
@@ -161,7 +174,6 @@ class App(Wire, frozen=True, kw_only=True):
     version: str | None = None
     checksum: str = ""
     method: Literal["SERVE", "CONNECT", "API"] = "SERVE"
-    error: str | None = None
 
     def function(self, slug: str) -> Function | None:
         """The function with this id."""

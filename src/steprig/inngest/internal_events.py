@@ -1,5 +1,6 @@
 """The events that the platform itself sends (Inngest SDK spec 2, `inngest/` names)."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +12,7 @@ from steprig.inngest.events import Event, EventId
 from steprig.inngest.ids import app_uuid, function_uuid
 from steprig.inngest.opcodes import InvokeOptions, Op
 from steprig.inngest.records import RunEnded
+from steprig.inngest.schedules import Tick
 from steprig.inngest.state import RunState
 from steprig.kernel import Status
 
@@ -20,6 +22,7 @@ FINISHED = "inngest/function.finished"
 FAILED = "inngest/function.failed"
 CANCELLED = "inngest/function.cancelled"
 SCHEDULED = "inngest/scheduled.timer"
+DEFERRED = "inngest/deferred.schedule"
 
 _STATUS_WORDS = {Status.COMPLETED: "Completed", Status.FAILED: "Failed", Status.CANCELLED: "Cancelled"}
 
@@ -29,6 +32,10 @@ class Invocation(msgspec.Struct, frozen=True):
 
     fn_id: str
     correlation_id: str
+
+    def is_of(self, function: str) -> bool:
+        """Whether it invokes this function, which it may name by its UUID."""
+        return self.fn_id == function or self.fn_id.lower() == str(function_uuid(function))
 
 
 def invoked(state: RunState, op: Op, options: InvokeOptions, expires: datetime, given: Given) -> Event:
@@ -55,16 +62,30 @@ def invocation_of(event: Event) -> Invocation | None:
     return None if marks is None else msgspec.json.decode(marks, type=Invocation)
 
 
-def scheduled(cron: str, at: datetime, given: Given) -> Event:
+def scheduled(tick: Tick, given: Given) -> Event:
     """`inngest/scheduled.timer`: starts the function that has this cron trigger."""
-    moment = at.strftime("%Y-%m-%dT%H:%M:%SZ")
-    return _event(SCHEDULED, {"cron": cron, "scheduledAt": moment, "fireAt": moment}, given, user_id=moment)
+    at, fire_at = (moment.strftime("%Y-%m-%dT%H:%M:%SZ") for moment in (tick.scheduled_at, tick.fire_at))
+    event = _event(SCHEDULED, {"cron": tick.cron, "scheduledAt": at, "fireAt": fire_at}, given, user_id=at)
+    return msgspec.structs.replace(event, ts=_millis(tick.fire_at))
+
+
+def cron_of(event: Event) -> str | None:
+    """The schedule that an event of the name `inngest/scheduled.timer` tells of."""
+    if event.name != SCHEDULED:
+        return None
+    cron = _members(event.data).get("cron")
+    return None if cron is None else msgspec.json.decode(cron, type=str)
+
+
+def deferred(data: msgspec.Raw, marks: Mapping[str, str], event_id: str, given: Given) -> Event:
+    """`inngest/deferred.schedule`: starts a function that a run has deferred."""
+    return _event(DEFERRED, _members(data) | {"_inngest": _raw(marks)}, given, user_id=event_id)
 
 
 def correlation_of(event: Event, function: str) -> str | None:
     """What the step is known by that has invoked the function with this event, if one has."""
     invocation = invocation_of(event)
-    if invocation is None or invocation.fn_id != function:
+    if invocation is None or not invocation.is_of(function):
         return None
     return invocation.correlation_id or None
 

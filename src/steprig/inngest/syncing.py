@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import Coroutine, Iterable, Mapping
 from datetime import UTC, datetime
@@ -19,6 +20,8 @@ _RETRY_EVERY = 5.0
 _DISCOVERY_EVERY = 5.0
 _DISCOVERY_PORTS = (80, 3000, 3001, 3030, 4321, 5000, 5001, 5173, 8000, 8080, 8081, 8787, 8888, 9000)
 _DISCOVERY_PATHS = ("/api/inngest", "/x/inngest", "/.netlify/functions/inngest", "/.redwood/functions/inngest")
+
+_THIS_MACHINE = re.compile(r"^(\w+://)(127\.0\.0\.1|0\.0\.0\.0|\[::1\])(?=[:/]|$)")
 
 _CODES = {400: "", 401: "unauthorized", 403: "forbidden", 404: "url_not_found", 500: "internal_server_error"}
 
@@ -44,8 +47,12 @@ class Syncer:
         self._options = options
         self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_TIMEOUT))
         self._tasks: set[asyncio.Task[None]] = set()
+        self._errors: dict[str, str] = {}
+        self._discovered: set[str] = set()
         for url in options.sdk_urls:
             self._keep(self._follow(url))
+        if options.poll_interval is not None:
+            self._keep(self._poll(options.poll_interval))
         if options.discovery:
             self._keep(self._discover())
 
@@ -67,6 +74,14 @@ class Syncer:
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise SyncError(url, "unreachable", str(error)) from error
 
+    def error_of(self, url: str) -> str | None:
+        """The dev server's code for why the app at `url` did not register when it was last asked; None if it did."""
+        return self._errors.get(place(url))
+
+    def has_discovered(self, url: str) -> bool:
+        """Whether the app at `url` was found without being told of."""
+        return place(url) in self._discovered
+
     async def stop(self) -> None:
         """End what goes on by itself."""
         tasks = list(self._tasks)
@@ -81,24 +96,36 @@ class Syncer:
         task.add_done_callback(self._tasks.discard)
 
     async def _follow(self, url: str) -> None:
-        """Sync until it works, then again at each poll."""
+        """Sync until it works. From then on the app is one of those that are polled."""
         while True:
-            try:
-                await self.sync(url)
-                pause = self._options.poll_interval
-            except SyncError:
-                pause = _RETRY_EVERY
-            if pause is None:
+            if await self._try_to_sync(url):
                 return
-            await asyncio.sleep(pause)
+            await asyncio.sleep(_RETRY_EVERY)
+
+    async def _poll(self, interval: float) -> None:
+        """Ask every app for changed functions, again and again: also those that have registered by themselves."""
+        while True:
+            await asyncio.sleep(interval)
+            urls = {app.url for app in self._engine.apps if app.method == "SERVE"}
+            await asyncio.gather(*map(self._try_to_sync, urls))
+
+    async def _try_to_sync(self, url: str) -> bool:
+        """Sync once, and keep what is wrong for readers."""
+        try:
+            await self.sync(url)
+        except SyncError as error:
+            self._errors[place(url)] = error.code
+            return False
+        self._errors.pop(place(url), None)
+        return True
 
     async def _discover(self) -> None:
         """Look on this machine's usual ports for apps that have not registered."""
         while True:
-            known = {app.url for app in self._engine.apps}
+            known = {place(app.url) for app in self._engine.apps}
             for url in _candidates():
-                if url not in known and await self._serves_sdk(url):
-                    await asyncio.gather(self.sync(url), return_exceptions=True)
+                if place(url) not in known and await self._serves_sdk(url) and await self._try_to_sync(url):
+                    self._discovered.add(place(url))
             await asyncio.sleep(_DISCOVERY_EVERY)
 
     async def _serves_sdk(self, url: str) -> bool:
@@ -132,6 +159,11 @@ class Syncer:
             self._engine.sync(app_in(body))
         except (RegistrationError, SignatureError) as error:
             raise SyncError(url, "registration_failed", str(error)) from error
+
+
+def place(url: str) -> str:
+    """What a URL leads to, by whatever name of this machine."""
+    return _THIS_MACHINE.sub(r"\1localhost", url).rstrip("/")
 
 
 def _body(url: str) -> bytes:

@@ -14,7 +14,7 @@ def started_by(event: Event, apps: Apps, now: datetime) -> Iterator[Registered]:
     """The functions that an event starts, each once, however many of its triggers match."""
     seen: set[Slug] = set()
     invocation = internal_events.invocation_of(event)
-    if invocation is not None and (invoked := apps.function(invocation.fn_id)) is not None:
+    if invocation is not None and (invoked := apps.invocable(invocation.fn_id)) is not None:
         seen.add(invoked.function.id)
         yield invoked
     fields: dict[str, object] = {}

@@ -5,8 +5,11 @@ throttled and each of whose calls may have to wait for others.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
+from typing import NamedTuple
 
+from steprig.errors import SteprigError
 from steprig.inngest.apps import Registered
 from steprig.inngest.events import Event
 from steprig.inngest.expressions import ExpressionError
@@ -22,6 +25,17 @@ from steprig.kernel.journal import records_of
 
 Begin = Callable[[Registered, tuple[Event, ...], RunControl, datetime | None], None]
 """Starts a run, with its first call not before the given time."""
+
+
+class NotStartedError(SteprigError):
+    """Flow control does not let a run start now."""
+
+
+class Admitted(NamedTuple):
+    """A run that may start."""
+
+    control: RunControl
+    not_before: datetime | None
 
 
 class Arrivals:
@@ -70,6 +84,19 @@ class Arrivals:
             self._hold(registered, event, "debounce", policy.debounce.key.of_any(fields, now), marks)
         else:
             self._start(registered, (event,), fields, None, marks)
+
+    def arrive_again(self, registered: Registered, events: tuple[Event, ...], batch_id: str | None) -> Admitted:
+        """A run is to be repeated: what its flow control comes to. Rate limits are for events that are new.
+
+        Raises:
+            NotStartedError: It starts later, as the function is debounced, or not at all.
+        """
+        policy, fields = registered.policy, events[0].fields()
+        if policy.debounce is not None and batch_id is None:
+            key = policy.debounce.key.of_any(fields, self._rig.clock.now())
+            self._hold(registered, events[0], "debounce", key)
+            raise NotStartedError("function debounced: a run starts with its event when it has been quiet for a period")
+        return self._admit(registered, fields, batch_id)
 
     def resume(self) -> None:
         """Go on with what the journal says was held, and count what it says was used up."""
@@ -143,11 +170,18 @@ class Arrivals:
         batch_id: str | None,
         marks: tuple[Mark, ...] = (),
     ) -> None:
+        with suppress(NotStartedError):  # a singleton skips it
+            admitted = self._admit(registered, fields, batch_id, marks)
+            self._begin(registered, events, admitted.control, admitted.not_before)
+
+    def _admit(
+        self, registered: Registered, fields: Fields, batch_id: str | None, marks: tuple[Mark, ...] = ()
+    ) -> Admitted:
         policy, slug, now = registered.policy, registered.function.id, self._rig.clock.now()
         singleton = self._singleton_key(policy, fields, now)
         if singleton is not None and (active := self._singletons.get((slug, singleton))) is not None:
             if policy.singleton is not None and policy.singleton.mode == "skip":
-                return
+                raise NotStartedError(f"function skipped: it is a singleton, and run {active} of it goes on")
             self._cancel(active)
         not_before = None
         if policy.throttle is not None:
@@ -164,7 +198,7 @@ class Arrivals:
             cancel_when=tuple(cancel.of_run(fields, now) for cancel in policy.cancel_on),
             marks=marks,
         )
-        self._begin(registered, events, control, not_before)
+        return Admitted(control, not_before)
 
     @staticmethod
     def _singleton_key(policy: Policy, fields: Fields, now: datetime) -> str | None:

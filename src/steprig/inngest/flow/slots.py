@@ -38,24 +38,25 @@ class Slots:
             go()
             return
         heapq.heappush(self._rows.setdefault(limits, []), (score, next(self._order), go))
-        for limit in limits:
-            self._rows_under.setdefault(limit.key, set()).add(limits)
+        for key in _keys(limits):
+            self._rows_under.setdefault(key, set()).add(limits)
         self._hand_out({limits})
 
     def give_back(self, limits: Limits) -> None:
         """A call is over; whoever can go now goes."""
-        for limit in limits:
-            self._taken[limit.key] -= 1
-            if not self._taken[limit.key]:
-                del self._taken[limit.key]
-        self._hand_out({row for limit in limits for row in self._rows_under.get(limit.key, ())})
+        keys = _keys(limits)
+        for key in keys:
+            self._taken[key] -= 1
+            if not self._taken[key]:
+                del self._taken[key]
+        self._hand_out({row for key in keys for row in self._rows_under.get(key, ())})
 
     def _hand_out(self, rows: set[Limits]) -> None:
         """Let in as many as there are places for, of those that stand in these rows."""
         while open_rows := [row for row in rows if row in self._rows and self._has_room(row)]:
             first = min(open_rows, key=lambda row: self._rows[row][0][:2])
             _, _, go = heapq.heappop(self._rows[first])
-            self._taken.update(limit.key for limit in first)
+            self._taken.update(_keys(first))
             if not self._rows[first]:
                 self._close(first)
             go()
@@ -65,8 +66,13 @@ class Slots:
 
     def _close(self, row: Limits) -> None:
         del self._rows[row]
-        for limit in row:
-            rows = self._rows_under[limit.key]
+        for key in _keys(row):
+            rows = self._rows_under[key]
             rows.discard(row)
             if not rows:
-                del self._rows_under[limit.key]
+                del self._rows_under[key]
+
+
+def _keys(limits: Limits) -> set[tuple[str, ...]]:
+    """What a call is counted under: once where two of its limits have come to the same key."""
+    return {limit.key for limit in limits}
