@@ -259,15 +259,19 @@ def test_spans_lead_to_their_run_and_their_parent(one_stage, graphql):
         yield ctx.step.run("a", lambda: 1)
 
     run_id = one_stage.run("spans").id
-    query = """query T($id: String!) { run(runID: $id) { isDeferred defers { id } trace(preview: true) {
-      spanID childrenSpans { spanID parentSpanID parentSpan { name spanID } run { id trace { name } } debugPaused
-      metadata { kind } response { statusCode } } } } }"""
+    query = """query T($id: String!) { run(runID: $id) { isDeferred defers { fnSlug } trace {
+      spanID childrenSpans { spanID parentSpanID parentSpan { name spanID } run { id status function { slug } }
+      debugPaused metadata { kind } } } } }"""
     run = graphql.data(query, id=run_id)["run"]
 
     assert (run["isDeferred"], run["defers"]) == (False, [])
     step = run["trace"]["childrenSpans"][0]
     assert step["parentSpanID"] == step["parentSpan"]["spanID"] == run["trace"]["spanID"]
-    assert step["run"] == {"id": run_id, "trace": {"name": f"{one_stage.app_id}-spans"}}
+    assert step["run"] == {
+        "id": run_id,
+        "status": "COMPLETED",
+        "function": {"slug": f"{one_stage.app_id}-spans"},
+    }
 
 
 # --- Events ---------------------------------------------------------------------------------------------
@@ -319,7 +323,7 @@ def test_a_time_that_is_none_is_an_error(one_stage):
 
 
 def test_the_stream_has_what_came_in_lately(one_stage, graphql, numbered):
-    query = """query S($before: ULID, $after: ULID) { stream(query: {
+    query = """query S($before: ID, $after: ID) { stream(query: {
       limit: 3, before: $before, after: $after, includeInternalEvents: false
     }) { id trigger type runs { id } inBatch } }"""
 

@@ -76,6 +76,15 @@ def test_an_app_moves_to_another_url(one_stage, graphql, simple):
     assert graphql.error(query, id=NOBODY, url=url).startswith(f"id is '{NOBODY}'")
 
 
+def test_an_app_is_created_without_the_scheme_and_by_another_name_of_this_machine(one_stage, graphql, simple):
+    url = one_stage.serve().url("/api/inngest")
+    remove = "mutation D($name: String!) { deleteAppByName(name: $name) }"
+    for text in (url.removeprefix("http://"), url.replace("127.0.0.1", "localhost")):
+        graphql.data(remove, name=one_stage.app_id)
+
+        assert graphql.data(CREATE, url=text)["createApp"]["name"] == one_stage.app_id
+
+
 def test_an_app_that_does_not_answer_is_an_error_with_its_code(graphql, one_stage):
     (error,) = graphql.answer(CREATE, url="http://127.0.0.1:1/api/inngest")["errors"]
 
@@ -100,6 +109,17 @@ def test_a_function_is_invoked(one_stage, graphql, simple):
     run = one_stage.only_run("simple")
     assert output(run) == 7
     assert run.events[0].name == "inngest/function.invoked"
+
+
+def test_what_only_the_browser_knows_of_an_invocation_may_be_said(one_stage, graphql, simple):
+    one_stage.serve()
+    query = """mutation I($slug: String!) { invokeFunction(functionSlug: $slug, data: {n: 1}, meta: {a: 1},
+      user: {id: 1}, debugSessionID: "01JQDAE4RQ000G40R40M30E20A", debugRunID: null) }"""
+
+    assert graphql.data(query, slug=f"{one_stage.app_id}-simple") == {"invokeFunction": True}
+    run = one_stage.only_run("simple")
+    again = "mutation R($id: ULID!) { rerun(runID: $id, debugSessionID: null, debugRunID: null) }"
+    assert output(one_stage.ended(graphql.data(again, id=run.id)["rerun"])) == 1
 
 
 def test_a_run_is_cancelled_once(one_stage, graphql, waiting):

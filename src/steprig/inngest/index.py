@@ -39,7 +39,8 @@ class Index:
         if isinstance(queued := record.entry, RunQueued):
             self._queued[record.stream] = queued
             for event in queued.events:
-                self._by_key[queued.function, event.id] = record.at
+                if queued.original_run_id is None:  # a repetition counts for nothing but itself
+                    self._by_key[queued.function, event.id] = record.at
                 self._by_event.setdefault(event.internal_id, []).append(queued.run_id)
 
     def dropped(self, stream: Stream) -> None:
@@ -48,7 +49,8 @@ class Index:
         if queued is None:
             return
         for event in queued.events:
-            self._by_key.pop((queued.function, event.id), None)
+            if queued.original_run_id is None:
+                self._by_key.pop((queued.function, event.id), None)
             runs = self._by_event.get(event.internal_id, [])
             if queued.run_id in runs:
                 runs.remove(queued.run_id)

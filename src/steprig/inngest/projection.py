@@ -6,6 +6,8 @@ from datetime import datetime
 import msgspec
 
 from steprig.inngest.events import Event
+from steprig.inngest.metadata import combined
+from steprig.inngest.opcodes import StepId
 from steprig.inngest.records import (
     AttemptFailed,
     CallAnswered,
@@ -14,6 +16,8 @@ from steprig.inngest.records import (
     GatewayStarted,
     InvokeStarted,
     JobId,
+    MetadataScope,
+    MetadataSet,
     Problem,
     RunEnded,
     RunQueued,
@@ -21,6 +25,7 @@ from steprig.inngest.records import (
     SleepStarted,
     StepEnded,
     StepOpened,
+    Values,
     WaitStarted,
 )
 from steprig.kernel import Failure, Record, Run, Span, Status
@@ -33,6 +38,15 @@ FUNCTION_SPAN = "function"
 """The id of the span that stands for the function's own result."""
 
 
+class Annotation(msgspec.Struct, frozen=True, gc=False):
+    """Metadata of one kind."""
+
+    scope: MetadataScope
+    kind: str
+    values: Values
+    updated_at: datetime
+
+
 class InngestRun(Run, frozen=True, kw_only=True):
     """A run with what only Inngest knows of it."""
 
@@ -40,10 +54,16 @@ class InngestRun(Run, frozen=True, kw_only=True):
     events: tuple[Event, ...]
     batch_id: str | None = None
     """Set on the run of a batch."""
+    original_run_id: str | None = None
+    """Set on a repetition: the first run of those that it repeats."""
+    metadata: Mapping[tuple[StepId | None, int | None], Mapping[str, Annotation]] = {}
+    """Of the run, of steps, and of single attempts of steps; by its kind."""
     calls: Mapping[JobId, datetime] = {}
     """When each call that is being made was started."""
     called_at: datetime | None = None
     """When the call was started whose answer was read last."""
+    answered: JobId | None = None
+    """The call whose answer was read last; None when that call goes on."""
 
 
 def project(run: Run | None, record: Record) -> InngestRun | None:
@@ -57,16 +77,20 @@ def project(run: Run | None, record: Record) -> InngestRun | None:
         case CallStarted():
             return _called(run, entry, at)
         case CallAnswered():
-            return _with(run, called_at=run.calls.get(entry.job_id, at), calls=_without(run.calls, entry.job_id))
+            called_at = run.calls.get(entry.job_id, at)
+            return _with(run, called_at=called_at, calls=_without(run.calls, entry.job_id), answered=entry.job_id)
         case CallCheckpointed():
             # The next step that it tells of has begun after these.
-            return _with(run, called_at=run.calls.get(entry.job_id, at), calls={**run.calls, entry.job_id: at})
+            called_at = run.calls.get(entry.job_id, at)
+            return _with(run, called_at=called_at, calls={**run.calls, entry.job_id: at}, answered=None)
         case AttemptFailed():
             return _attempt_failed(run, entry, at)
         case StepOpened():
             return run.with_span(_opened(run, entry, at))
         case StepEnded():
             return run.with_span(_ended(run, entry, at))
+        case MetadataSet():
+            return _annotated(run, entry, at)
         case RunEnded():
             return _finished(run, entry, at)
         case _:
@@ -86,6 +110,7 @@ def _queued(entry: RunQueued, at: datetime) -> InngestRun:
         app=entry.app,
         events=entry.events,
         batch_id=entry.control.batch_id,
+        original_run_id=entry.original_run_id,
     )
 
 
@@ -106,7 +131,8 @@ def _attempt_failed(run: InngestRun, entry: AttemptFailed, at: datetime) -> Inng
         (FUNCTION_SPAN, "execute", "function") if entry.step is None else (entry.step, entry.title, "RUN")
     )
     span = run.span(span_id) or Span(span_id, name, kind, Status.RUNNING, queued_at=started, started_at=started)
-    return run.with_span(_with_attempt(span, started, at, Status.FAILED, failure=_failure(entry.problem)))
+    failure = _failure(entry.problem)
+    return run.with_span(_with_attempt(span, started, at, Status.FAILED, entry.job_id, failure=failure))
 
 
 def _opened(run: InngestRun, entry: StepOpened, at: datetime) -> Span:
@@ -147,7 +173,7 @@ def _ended(run: InngestRun, entry: StepEnded, at: datetime) -> Span:
     status = Status.COMPLETED if entry.problem is None else Status.FAILED
     failure = _failure(entry.problem)
     if entry.op in _TRIED and not _attempt_is_recorded(span, entry):
-        span = _with_attempt(span, started, at, status, output=entry.output or None, failure=failure)
+        span = _with_attempt(span, started, at, status, run.answered, output=entry.output or None, failure=failure)
     attributes = {"event_id": entry.event_id, "run_id": entry.run_id, "timed_out": entry.timed_out}
     return msgspec.structs.replace(
         span,
@@ -160,8 +186,17 @@ def _ended(run: InngestRun, entry: StepEnded, at: datetime) -> Span:
     )
 
 
+def _annotated(run: InngestRun, entry: MetadataSet, at: datetime) -> InngestRun:
+    place = (entry.step, entry.attempt)
+    known = run.metadata.get(place, {})
+    values = combined(known[entry.kind].values if entry.kind in known else {}, entry)
+    annotation = Annotation(entry.scope, entry.kind, values, at)
+    return _with(run, metadata={**run.metadata, place: {**known, entry.kind: annotation}})
+
+
 def _finished(run: InngestRun, entry: RunEnded, at: datetime) -> InngestRun:
-    called = max(run.calls.values(), default=run.called_at or run.started_at or at)
+    last = max(run.calls, key=run.calls.__getitem__, default=None)
+    called = run.calls[last] if last else run.called_at or run.started_at or at
     run = _with(
         run, status=entry.status, ended_at=at, output=entry.output or None, failure=_failure(entry.problem), calls={}
     )
@@ -170,7 +205,13 @@ def _finished(run: InngestRun, entry: RunEnded, at: datetime) -> InngestRun:
     span = run.span(FUNCTION_SPAN) or Span(FUNCTION_SPAN, "", "function", Status.RUNNING, called, called)
     name = "function success" if entry.status is Status.COMPLETED else "function error"
     ended = msgspec.structs.replace(
-        span, name=name, status=entry.status, ended_at=at, output=entry.output or None, failure=run.failure
+        span,
+        name=name,
+        status=entry.status,
+        ended_at=at,
+        output=entry.output or None,
+        failure=run.failure,
+        attributes={"job": last} if last and entry.status is Status.COMPLETED else {},
     )
     others = tuple(other for other in run.spans if other.id != FUNCTION_SPAN)
     return _with(run, spans=(*others, ended))
@@ -181,6 +222,7 @@ def _with_attempt(
     started: datetime,
     ended: datetime,
     status: Status,
+    job: JobId | None,
     *,
     output: msgspec.Raw | None = None,
     failure: Failure | None = None,
@@ -195,6 +237,7 @@ def _with_attempt(
         ended_at=ended,
         output=output,
         failure=failure,
+        attributes={} if job is None else {"job": job},
     )
     return msgspec.structs.replace(
         span,

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from starlette.websockets import WebSocket
 
+from steprig.inngest.connect.connections import Connections
 from steprig.inngest.connect.leases import Leases
 from steprig.inngest.connect.transport import ConnectTransport
 from steprig.inngest.connect.workers import Workers
@@ -26,10 +27,19 @@ class Gateway:
         register: Takes an app that a worker brings.
         goes_on: Whether the run with this id does.
         lease: Seconds that a worker has to answer a call or to ask for more time.
+        now: Tells the time.
     """
 
-    def __init__(self, register: Callable[[App], object], goes_on: Callable[[str], bool], lease: float) -> None:
+    def __init__(
+        self,
+        register: Callable[[App], object],
+        goes_on: Callable[[str], bool],
+        lease: float,
+        now: Callable[[], datetime],
+    ) -> None:
+        self.id = new_ulid(datetime.now(UTC))
         self.register = register
+        self.connections = Connections(now)
         self.workers = Workers()
         self.leases = Leases(self.workers, lease, goes_on)
         self.transport = ConnectTransport(self.workers, self.leases)

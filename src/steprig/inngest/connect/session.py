@@ -55,6 +55,8 @@ class Session:
         self._socket = socket
         self._gateway = gateway
         self._worker: Worker | None = None
+        self._connection_id = ""
+        self._end_reason = ""
         self._heard = asyncio.get_running_loop().time()
         self._answers: dict[int, Callable[[bytes], Awaitable[None]]] = {
             Kind.WORKER_READY: self._ready,
@@ -74,19 +76,25 @@ class Session:
             await self._talk()
         except WebSocketDisconnect as end:
             ended_with = end.code
+            goodbye = "WORKER_SHUTDOWN" if end.code in (1000, _GOING_AWAY) else "UNEXPECTED"
+            self._end_reason = self._end_reason or end.reason or goodbye
         except WorkerGoneError:
             pass
         except RefusedError as refusal:
+            self._end_reason = str(refusal)
             await self._close(_POLICY_VIOLATION, str(refusal))
         finally:
+            self._gateway.connections.closed(self._connection_id, self._end_reason or "UNEXPECTED")
             self._leave(heard_all=ended_with in _CLEAN)
 
     async def say_goodbye(self) -> None:
         """The gateway closes: the worker is to look for another."""
+        self._gateway.connections.became(self._connection_id, "DISCONNECTING")
         try:
             await self._send(messages.closing())
         except WorkerGoneError:
             return
+        self._end_reason = "GATEWAY_DRAINING"
         await self._close(_GOING_AWAY, "connect_gateway_closing")
 
     # --- The handshake ------------------------------------------------------------------------------
@@ -100,9 +108,11 @@ class Session:
             self._gateway.register(app)
         functions = {function.id: app.name for app in apps for function in app.functions}
         self._worker = Worker(self._send, functions, introduction.max_concurrency)
+        self._connection_id = introduction.connection_id
+        self._gateway.connections.opened(introduction, apps, self._socket.client.host if self._socket.client else "")
         await self._send(messages.ready(HEARTBEAT, self._gateway.extension_interval))
         if not introduction.says_when_ready:
-            self._gateway.workers.add(self._worker)
+            self._is_ready(self._worker)
         await self._converse()
 
     async def _introduction(self) -> Introduction:
@@ -157,21 +167,29 @@ class Session:
         # No event is set for each message: a look at the time every now and then costs less.
         while (left := self._heard + HEARTBEAT * _MISSED_HEARTBEATS - loop.time()) > 0:  # noqa: ASYNC110
             await asyncio.sleep(left)
+        self._end_reason = "CONSECUTIVE_HEARTBEATS_MISSED"
         await self._close(_GOING_AWAY, "connect_consecutive_heartbeats_missed")
 
     async def _ready(self, payload: bytes) -> None:
         del payload
         if self._worker is not None:
-            self._gateway.workers.add(self._worker)
+            self._is_ready(self._worker)
+
+    def _is_ready(self, worker: Worker) -> None:
+        self._gateway.workers.add(worker)
+        self._gateway.connections.beat(self._connection_id)
+        self._gateway.connections.became(self._connection_id, "READY")
 
     async def _heartbeat(self, payload: bytes) -> None:
         del payload
+        self._gateway.connections.beat(self._connection_id)
         await self._send(messages.heartbeat())
 
     async def _pause(self, payload: bytes) -> None:
         del payload
         if self._worker is not None:
             self._gateway.workers.remove(self._worker)
+            self._gateway.connections.became(self._connection_id, "DRAINING")
 
     async def _request_ack(self, payload: bytes) -> None:
         self._gateway.leases.arrived(messages.read_ack(payload))

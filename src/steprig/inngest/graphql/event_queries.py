@@ -82,7 +82,7 @@ def resolve_stream(_: object, info: Info, query: dict[str, Any]) -> list[dict[st
         event = event_in(record)
         if event.internal_id == after or len(found) == limit:
             break
-        if query["includeInternalEvents"] or not event.name.startswith(PREFIX):
+        if query["includeInternalEvents"] is not False or not event.name.startswith(PREFIX):
             found.append(render.stream_item(platform, record))
     return found
 

@@ -6,6 +6,7 @@ import msgspec
 from ariadne import MutationType
 from graphql import GraphQLError
 
+from steprig.inngest.flow.arrivals import NotStartedError
 from steprig.inngest.functions import App
 from steprig.inngest.graphql import render, render_apps
 from steprig.inngest.graphql.lookup import Info, app_by_id, run_by_id
@@ -13,9 +14,9 @@ from steprig.inngest.ingestion import EventError
 from steprig.inngest.opcodes import StepId
 from steprig.inngest.platform import InngestPlatform
 from steprig.inngest.records import RunId
-from steprig.inngest.reruns import RerunError
+from steprig.inngest.reruns import FromStep, RerunError
 from steprig.inngest.routes.invocations import invoke
-from steprig.inngest.syncing import SyncError
+from steprig.inngest.syncing import SyncError, place
 
 mutation = MutationType()
 
@@ -25,7 +26,8 @@ TYPES = (mutation,)
 @mutation.field("createApp")
 async def create_app(_: object, info: Info, input: dict[str, Any]) -> dict[str, Any]:  # noqa: A002
     """Have the app at a URL register."""
-    return await _sync(info.context, input["url"])
+    url = input["url"]
+    return await _sync(info.context, url if "://" in url else f"http://{url}")
 
 
 @mutation.field("updateApp")
@@ -59,6 +61,7 @@ def invoke_function(
     functionSlug: str,  # noqa: N803
     data: dict[str, Any] | None = None,
     user: dict[str, Any] | None = None,
+    **_unused: object,
 ) -> bool:
     """Start a function, without waiting for it."""
     body = msgspec.json.encode({"data": data or {}, "user": user or {}})
@@ -82,17 +85,21 @@ def cancel_run(_: object, info: Info, runID: str) -> dict[str, Any]:  # noqa: N8
 
 
 @mutation.field("rerun")
-def rerun(_: object, info: Info, runID: str, fromStep: dict[str, Any] | None = None) -> RunId:  # noqa: N803
+def rerun(
+    _: object,
+    info: Info,
+    runID: str,  # noqa: N803
+    fromStep: dict[str, Any] | None = None,  # noqa: N803
+    **_unused: object,
+) -> RunId:
     """Run a function again with the events of a run, from its start or from one of its steps."""
     platform = info.context
     run_by_id(platform, runID)
-    if fromStep is not None and fromStep.get("input") is not None:
-        raise GraphQLError("fromStep.input is given; steprig cannot yet give a step another input")
-    step = None if fromStep is None else StepId(fromStep["stepID"])
+    step = None if fromStep is None else FromStep(StepId(fromStep["stepID"]), fromStep.get("input"))
     try:
         with platform.rig.clock.working("a request to rerun a run"):
             return platform.engine.rerun(RunId(runID), step)
-    except RerunError as error:
+    except (RerunError, NotStartedError) as error:
         raise GraphQLError(str(error)) from error
 
 
@@ -109,6 +116,6 @@ async def _sync(platform: InngestPlatform, url: str) -> dict[str, Any]:
     except SyncError as error:
         raise GraphQLError(error.code, extensions={"detail": str(error)}) from error
     for app in platform.engine.apps:
-        if app.url == url:
+        if place(app.url) == place(url):
             return render_apps.app(app)
     raise GraphQLError(f"url is {url!r}; the app has registered, but says that it is at another URL")

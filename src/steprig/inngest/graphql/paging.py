@@ -50,7 +50,7 @@ def connection(
             "startCursor": edges[0]["cursor"] if edges else None,
             "endCursor": edges[-1]["cursor"] if edges else None,
         },
-        "totalCount": lambda info: sum(1 for _ in items()),
+        "totalCount": lambda info, preview=None: sum(1 for _ in items()),
     }
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from steprig.inngest.functions import App, Concurrency, Function
+from steprig.inngest.functions import App, Function, Slug
 from steprig.inngest.ids import app_uuid, function_uuid
 from steprig.inngest.platform import InngestPlatform
 
@@ -22,22 +22,27 @@ def app(app: App) -> dict[str, Any]:
         "framework": app.framework,
         "url": app.url,
         "checksum": app.checksum,
-        "error": app.error,
+        "error": lambda info: info.context.syncer.error_of(app.url),
         "functions": lambda info: [function(app, each) for each in app.functions],
         "method": app.method,
         "appVersion": app.version,
-        "connected": app.error is None,
+        "connected": lambda info: _is_connected(info.context, app),
         "functionCount": len(app.functions),
-        "autodiscovered": False,
+        "autodiscovered": lambda info: info.context.syncer.has_discovered(app.url),
+        "sdkFeatureReadiness": {},
     }
 
 
 def function(owner: App, function: Function) -> dict[str, Any]:
     """`Function`."""
-    return _names(function.id, function.name, owner.name) | {
+    return {
+        "id": str(function_uuid(function.id)),
+        "name": function.name,
+        "slug": function.id,
+        "appID": str(app_uuid(owner.name)),
         "config": lambda info: _text(_config(function)),
         "configuration": _configuration(function),
-        "concurrency": max((entry.limit for entry in _concurrency(function)), default=0),
+        "concurrency": max((entry.limit for entry in function.concurrency_limits), default=0),
         "triggers": [
             {"type": "EVENT", "value": trigger.event, "condition": trigger.expression}
             if trigger.event is not None
@@ -46,26 +51,26 @@ def function(owner: App, function: Function) -> dict[str, Any]:
         ],
         "url": function.entry.runtime.url,
         "app": lambda info: app(owner),
-        "failureHandler": _failure_handler(owner, function),
+        "failureHandler": lambda info: _failure_handler(owner, function),
     }
 
 
-def function_of_run(platform: InngestPlatform, slug: str, app_name: str) -> dict[str, Any]:
-    """`Function`, with no more than its names where it is registered no longer."""
-    registered = platform.engine.apps.function(slug)
-    if registered is None:
-        return _names(slug, slug, app_name)
+def function_of_run(platform: InngestPlatform, slug: str) -> dict[str, Any]:
+    """`Function` of a run, as it was last where it is registered no longer."""
+    registered = platform.engine.apps.last_known(Slug(slug))
     return function(registered.app, registered.function)
 
 
-def app_of_run(platform: InngestPlatform, name: str) -> dict[str, Any] | None:
-    """`App`, None where it is registered no longer."""
-    found = platform.engine.apps.app(name)
-    return None if found is None else app(found)
+def app_of_run(platform: InngestPlatform, slug: str) -> dict[str, Any]:
+    """`App` of a run of this function, as it was last where it is registered no longer."""
+    return app(platform.engine.apps.last_known(Slug(slug)).app)
 
 
-def _names(slug: str, name: str, app_name: str) -> dict[str, Any]:
-    return {"id": str(function_uuid(slug)), "name": name, "slug": slug, "appID": str(app_uuid(app_name))}
+def _is_connected(platform: InngestPlatform, app: App) -> bool:
+    if app.method != "CONNECT":
+        return platform.syncer.error_of(app.url) is None
+    workers = (each for each in platform.gateway.connections if any(its.name == app.name for its in each.apps))
+    return any(worker.status == "READY" for worker in workers)
 
 
 def _config(function: Function) -> dict[str, Any]:
@@ -102,7 +107,7 @@ def _configuration(function: Function) -> dict[str, Any]:
                 "limit": {"value": entry.limit, "isPlanLimit": False},
                 "key": entry.key,
             }
-            for entry in _concurrency(function)
+            for entry in function.concurrency_limits
         ],
         "rateLimit": _members(function.rate_limit),
         "debounce": _members(function.debounce),
@@ -113,20 +118,13 @@ def _configuration(function: Function) -> dict[str, Any]:
     }
 
 
-def _concurrency(function: Function) -> tuple[Concurrency, ...]:
-    limits = function.concurrency
-    if limits is None:
-        return ()
-    return limits if isinstance(limits, tuple) else (Concurrency(limit=limits),)
-
-
 def _members(setting: msgspec.Struct | None, **defaults: object) -> dict[str, Any] | None:
     return None if setting is None else {**defaults, **msgspec.to_builtins(setting)}
 
 
-def _failure_handler(owner: App, function: Function) -> dict[str, Any] | None:
-    handler = owner.function(f"{function.id}-failure")
-    return None if handler is None else {"slug": handler.id, "name": handler.name}
+def _failure_handler(owner: App, failing: Function) -> dict[str, Any] | None:
+    handler = owner.function(f"{failing.id}-failure")
+    return None if handler is None else function(owner, handler)
 
 
 def _text(value: object) -> str:

@@ -11,7 +11,9 @@ from graphql import GraphQLError
 from steprig.inngest.graphql import render
 from steprig.inngest.graphql.lookup import Info, run_by_id, search
 from steprig.inngest.graphql.paging import Page, connection
+from steprig.inngest.graphql.render_trace import RUN_STATUS, output_place, span_output
 from steprig.inngest.ids import app_uuid, function_uuid
+from steprig.inngest.internal_events import DEFERRED
 from steprig.inngest.platform import InngestPlatform
 from steprig.inngest.projection import InngestRun
 from steprig.inngest.routes.run_search import QueuedRun, queued_runs
@@ -40,6 +42,12 @@ def resolve_function_run(_: object, info: Info, query: dict[str, Any]) -> dict[s
     return render.function_run(info.context, run, run.events[0])
 
 
+@query.field("runTrace")
+def resolve_trace(_: object, info: Info, runID: str) -> dict[str, Any]:  # noqa: N803
+    """The spans of a run."""
+    return render.run_trace(info.context, run_by_id(info.context, runID))
+
+
 @query.field("runTrigger")
 def resolve_trigger(_: object, info: Info, runID: str) -> dict[str, Any]:  # noqa: N803
     """What has started a run."""
@@ -49,11 +57,11 @@ def resolve_trigger(_: object, info: Info, runID: str) -> dict[str, Any]:  # noq
 @query.field("runTraceSpanOutputByID")
 def resolve_output(_: object, info: Info, outputID: str) -> dict[str, Any]:  # noqa: N803
     """What a span gave."""
-    run_id, span_id = render.output_place(outputID)
+    run_id, span_id = output_place(outputID)
     span = run_by_id(info.context, run_id).span(span_id)
     if span is None:
         raise GraphQLError(f"no span with the output {outputID!r}")
-    return render.span_output(span)
+    return span_output(span)
 
 
 @query.field("runs")
@@ -64,8 +72,10 @@ def resolve_runs(
     orderBy: list[dict[str, str]],  # noqa: N803
     filter: dict[str, Any],  # noqa: A002
     after: str | None = None,
+    preview: bool | None = None,
 ) -> dict[str, Any]:
     """The runs that pass a filter, in order, page by page."""
+    del preview  # asks another store of the dev server for the same
     platform = info.context
     runs = _Runs(platform, filter, orderBy or [{"field": "QUEUED_AT", "direction": "DESC"}])
     return connection(
@@ -87,6 +97,7 @@ class _Runs:
         self._statuses = set(asked.get("status") or ())
         self._functions = set(asked.get("functionIDs") or ())
         self._apps = set(asked.get("appIDs") or ())
+        self._is_deferred = asked.get("isDeferred")
         self._search = search(platform, asked.get("query"))
         self._asks_for_output = "output" in (asked.get("query") or "")
 
@@ -105,6 +116,8 @@ class _Runs:
             return False
         if self._apps and str(app_uuid(found.entry.app)) not in self._apps:
             return False
+        if self._is_deferred is not None and (found.entry.events[0].name == DEFERRED) != self._is_deferred:
+            return False
         if self._field == "QUEUED_AT" and not self._is_within(found.at):
             return False
         if not (self._statuses or self._asks_for_output or self._field != "QUEUED_AT"):
@@ -113,7 +126,7 @@ class _Runs:
         return isinstance(run, InngestRun) and self._run_passes(run)
 
     def _run_passes(self, run: InngestRun) -> bool:
-        if self._statuses and render.RUN_STATUS[run.status] not in self._statuses:
+        if self._statuses and RUN_STATUS[run.status] not in self._statuses:
             return False
         if not self._is_within(_MOMENTS[self._field](run)):
             return False
