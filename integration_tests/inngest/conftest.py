@@ -1,5 +1,6 @@
 """Apps on real frameworks, with the real SDK, on a dev server of each test's own."""
 
+import socket
 import warnings
 
 import pytest
@@ -10,6 +11,7 @@ from steprig.kernel import VirtualClock
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # the SDK defines its models in a way that pydantic will drop
+    from . import js_app
     from .stacks import STACKS
     from .stage import Stage
 
@@ -22,6 +24,12 @@ def few_certificates(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SSL_CERT_FILE", str(bundle))
         yield
+
+
+@pytest.fixture(scope="session")
+def packages():
+    """The folder of the Node app with what npm has installed."""
+    return js_app.installed()
 
 
 @pytest.fixture
@@ -45,3 +53,11 @@ def one_stage(dev):
     stage = Stage(STACKS[0], dev)
     yield stage
     stage.close()
+
+
+@pytest.fixture
+def free_port():
+    """A port that nobody listens on, for a server in another process."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]

@@ -9,18 +9,78 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 
+from steprig.inngest.dev_server import DevServer
+from steprig.kernel import VirtualClock
 from steprig.live import ProcessServer
 
-from .stage import Stage
+from .stacks import STACKS
+from .stage import Stage, until
 
 SOURCES = Path(__file__).parent / "js"
 _PORT = re.compile(r"serving on port (\d+)")
 _INSTALL_TIMEOUT = 240
 _OLDEST_NODE = 20
+_NODE_WITH_SOCKETS = 22
+"""From this version on Node has WebSockets without being asked for them."""
+
+_KEY = "signkey-test-12345678"
+
+
+class Variant(NamedTuple):
+    """Which SDK the app is on, and how it serves."""
+
+    name: str
+    sdk: str = "inngest"
+    mode: str = "serve"
+    checkpointing: bool = False
+    streaming: bool = False
+    cloud: bool = False
+    """In production mode, where calls and answers are signed."""
+
+    @property
+    def version(self) -> str:
+        """What the SDK says of itself."""
+        return "3.54.2" if self.is_old else "4.24.0"
+
+    @property
+    def is_old(self) -> bool:
+        """Whether it is the version 3 of the SDK."""
+        return self.sdk == "inngest3"
+
+
+VARIANTS = [
+    Variant("plain"),
+    Variant("checkpoints", checkpointing=True),
+    Variant("streaming", streaming=True),
+    Variant("streaming-checkpoints", streaming=True, checkpointing=True),
+    Variant("signed", cloud=True),
+    Variant("signed-checkpoints", cloud=True, checkpointing=True),
+    Variant("connect", mode="connect"),
+    Variant("connect-checkpoints", mode="connect", checkpointing=True),
+    Variant("connect-signed", mode="connect", cloud=True),
+    Variant("v3", sdk="inngest3"),
+    Variant("v3-checkpoints", sdk="inngest3", checkpointing=True),
+    Variant("v3-signed-streaming", sdk="inngest3", cloud=True, streaming=True),
+    Variant("v3-connect", sdk="inngest3", mode="connect"),
+]
+
+
+class JsStage(Stage):
+    """A stage whose app is a Node process. The `client` of its own sends events, and serves nothing."""
+
+    variant: Variant
+    app_origin: str
+
+    def ask_app(self, path: str, **body: object) -> Any:
+        """What the Node process answers to a test."""
+        request = self.http.post if body or "realtime" in path else self.http.get
+        return request(f"{self.app_origin}{path}", **({"json": body} if body else {})).raise_for_status().json()
 
 
 def installed() -> Path:
@@ -28,31 +88,70 @@ def installed() -> Path:
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is None or npm is None:
         pytest.skip("Node.js with npm is not installed")
-    version = subprocess.run([node, "--version"], capture_output=True, text=True, timeout=30, check=True).stdout
-    if int(version.strip().lstrip("v").split(".")[0]) < _OLDEST_NODE:
-        pytest.skip(f"Node.js is {version.strip()}; the app needs {_OLDEST_NODE} or newer")
+    if _node_version() < _OLDEST_NODE:
+        pytest.skip(f"Node.js is {_node_version()}; the app needs {_OLDEST_NODE} or newer")
     folder = _cache_folder()
     with _alone(folder):
         if not (folder / "complete").exists():
             _install(npm, folder)
-        shutil.copy(SOURCES / "server.mjs", folder)
+        for source in SOURCES.glob("*.mjs"):
+            shutil.copy(source, folder)
     return folder
 
 
 @contextmanager
-def started(folder: Path, stage: Stage, *, checkpointing: bool) -> Iterator[None]:
-    """The app, serving, and known to the stage's dev server under the stage's app id."""
-    server = ProcessServer(
-        ["node", "server.mjs"],
-        cwd=folder,
-        env={"APP_ID": stage.app_id, "CHECKPOINTING": str(int(checkpointing)), "INNGEST_DEV": stage.dev.origin},
-        ready_log=_PORT,
-        name="the Node app",
-    )
-    with server:
-        port = next(found[1] for line in server.logs if (found := _PORT.search(line)))
-        stage.dev.sync(f"http://127.0.0.1:{port}/api/inngest")
-        yield
+def staged(folder: Path, variant: Variant, script: str = "server.mjs") -> Iterator[JsStage]:
+    """The app, serving, and known to a dev server of its own whose sleeps take no time."""
+    with VirtualClock() as clock, DevServer(clock=clock, **_server_options(variant)) as dev:
+        stage = JsStage(STACKS[0], dev, **_client_options(variant))
+        stage.variant = variant
+        command = ["node", *_node_options(), script]
+        with ProcessServer(command, cwd=folder, env=_env(stage), ready_log=_PORT, name="the Node app") as server:
+            port = next(found[1] for line in server.logs if (found := _PORT.search(line)))
+            stage.app_origin = f"http://127.0.0.1:{port}"
+            if script == "server.mjs":
+                _register(stage)
+            yield stage
+        stage.close()
+
+
+def _server_options(variant: Variant) -> Any:
+    return {"kind": "cloud", "signing_key": _KEY} if variant.cloud else {}
+
+
+def _client_options(variant: Variant) -> Any:
+    return {"is_production": True, "signing_key": _KEY, "event_key": "key"} if variant.cloud else {}
+
+
+def _env(stage: JsStage) -> dict[str, str]:
+    variant = stage.variant
+    keys = {"INNGEST_SIGNING_KEY": _KEY, "INNGEST_EVENT_KEY": "key"} if variant.cloud else {}
+    return keys | {
+        "APP_ID": stage.app_id,
+        "SDK": variant.sdk,
+        "MODE": variant.mode,
+        "CHECKPOINTING": str(int(variant.checkpointing)),
+        "STREAMING": str(int(variant.streaming)),
+        "CLOUD": str(int(variant.cloud)),
+        "DEV_SERVER": stage.dev.origin,
+        "AUTHORIZATION": stage.http.headers.get("authorization", ""),
+    }
+
+
+def _register(stage: JsStage) -> None:
+    if stage.variant.mode == "serve":
+        stage.dev.sync(f"{stage.app_origin}/api/inngest")
+    until(lambda: stage.dev._platform.engine.apps.app(stage.app_id), "the registration of the Node app")
+
+
+def _node_options() -> list[str]:
+    return [] if _node_version() >= _NODE_WITH_SOCKETS else ["--experimental-websocket"]
+
+
+@cache
+def _node_version() -> int:
+    version = subprocess.run(["node", "--version"], capture_output=True, text=True, timeout=30, check=True).stdout
+    return int(version.strip().lstrip("v").split(".")[0])
 
 
 def _cache_folder() -> Path:

@@ -20,11 +20,14 @@ class OpcodeApp:
         self.stage = stage
         self.bodies = []
         self._functions = {}
+        self._triggers = {}
         self._server = UvicornTestServer(Starlette(routes=[Route("/sdk", self._answer, methods=["POST"])]))
 
-    def function(self, fn_id):
+    def function(self, fn_id, trigger=None):
         def register(body):
-            self._functions[f"{self.stage.app_id}-{fn_id}"] = body
+            slug = f"{self.stage.app_id}-{fn_id}"
+            self._functions[slug] = body
+            self._triggers[slug] = trigger or {"event": f"test/{slug}"}
             return body
 
         return register
@@ -55,7 +58,7 @@ class OpcodeApp:
     def _config(self, slug, url, retries):
         runtime = {"type": "http", "url": f"{url}?fnId={slug}&stepId=step"}
         step = {"id": "step", "name": "step", "runtime": runtime, "retries": {"attempts": retries}}
-        return {"id": slug, "name": slug, "triggers": [{"event": f"test/{slug}"}], "steps": {"step": step}}
+        return {"id": slug, "name": slug, "triggers": [self._triggers[slug]], "steps": {"step": step}}
 
     async def _answer(self, request: Request) -> Response:
         body = await request.json()

@@ -11,7 +11,9 @@ import httpx
 import inngest
 
 from steprig.inngest.dev_server import DevServer
+from steprig.inngest.options import Options
 from steprig.inngest.projection import InngestRun
+from steprig.inngest.signing import hash_signing_key
 from steprig.kernel import Status, VirtualClock
 from steprig.live import UvicornTestServer
 
@@ -43,8 +45,8 @@ class Stage:
         self.client = inngest.Inngest(
             app_id=self.app_id, api_base_url=dev.origin, event_api_base_url=dev.origin, **options
         )
-        _keep_no_connection(self.client)
-        self.http = httpx.Client(base_url=dev.origin, timeout=PATIENCE)
+        keep_no_connection(self.client)
+        self.http = httpx.Client(base_url=dev.origin, timeout=PATIENCE, headers=_bearer(dev._platform.options))
         self.calls: list[Call] = []
         self._functions: dict[str, inngest.Function[Any]] = {}
         self._servers: list[UvicornTestServer | TornadoServer] = []
@@ -168,7 +170,13 @@ class Stage:
             server.stop()
 
 
-def _keep_no_connection(client: inngest.Inngest) -> None:
+def _bearer(options: Options) -> dict[str, str]:
+    """What the API asks for in cloud mode."""
+    key = options.signing_key if options.kind == "cloud" else None
+    return {} if key is None else {"authorization": f"Bearer {hash_signing_key(key)}"}
+
+
+def keep_no_connection(client: inngest.Inngest) -> None:
     """The SDK never closes its HTTP clients: the garbage collector would find the sockets that they keep."""
     http = client._http_client
     for pooled in (http._http_client, http._http_client_sync):

@@ -113,6 +113,37 @@ def test_events_before_a_bad_one_are_accepted_and_start_their_functions(one_stag
     assert len(one_stage.runs("good")) == 2
 
 
+@pytest.mark.parametrize(
+    ("fault", "text"),
+    [
+        (b", {broken json", "the request body is no JSON"),
+        (b', {"name":"test/good"', "the request body is no JSON"),
+        (b",]", "the request body is no JSON"),
+        (b', {"name":"test/good"} {"name":"test/good"}]', "expected a comma at character"),
+        (b", NaN]", "invalid event"),
+        (b"," + b"[" * 100_000, "the request body is no JSON"),
+    ],
+)
+def test_events_before_a_fault_in_the_array_are_accepted(one_stage, post, fault, text):
+    before = b' [ {"name":"test/good","data":{"n":"\xc3\xbc"}} , {"name":"test/good","data":{"n":2}} '
+
+    answer = post(before + fault)
+
+    assert (answer.status_code, len(answer.json()["ids"])) == (400, 2 + fault.count(b'"} {'))
+    assert text in answer.json()["error"]
+    events = one_stage.events("test/good")
+    assert [event["internal_id"] for event in reversed(events)] == answer.json()["ids"]
+    assert events[-1]["data"] == {"n": "ü"}
+
+
+@pytest.mark.parametrize("end", [b"", b"  ", b"}", b"] and more", b"]]"])
+def test_an_array_whose_end_is_missing_or_followed_by_more_is_taken(one_stage, post, end):
+    answer = post(b'[{"name":"test/good"},{"name":"test/good"}' + end)
+
+    assert (answer.status_code, len(answer.json()["ids"])) == (200, 2)
+    assert len(one_stage.events("test/good")) == 2
+
+
 def test_an_event_over_three_mebibytes_is_refused(post):
     event = {"name": "a", "data": {"x": "y" * (3 << 20)}}
     size = len(json.dumps(event))

@@ -2,6 +2,7 @@
 
 import hashlib
 
+import inngest
 import pytest
 
 from steprig.inngest.limits import MAX_STEP_BYTES
@@ -103,3 +104,57 @@ def test_a_report_that_cannot_be_read_is_refused(reporting, fields):
 
     assert statuses == [400]
     assert run.status == "completed"
+
+
+@pytest.mark.parametrize("op", ["Sleep", "StepError", "StepPlanned", "RunComplete", "WaitForEvent"])
+def test_a_report_of_what_a_call_cannot_go_on_after_is_refused_as_a_whole(reporting, op):
+    run, statuses = reporting(([ran("a", 1), {"id": "b", "op": op, "name": "1h"}], {}))
+
+    assert statuses == [400]
+    assert [span.name for span in run.spans] == ["function success"]
+
+
+def test_what_is_answered_to_reports(one_stage, report):
+    answers = []
+
+    @one_stage.function("reporting", retries=0)
+    def reporting(ctx):
+        answers.append(report(ctx.run_id, ran("a", 1)))
+        answers.append(report(ctx.run_id, qi_id="another"))
+
+    run = one_stage.run("reporting")
+
+    taken, stale = answers
+    assert (taken.status_code, taken.content) == (200, b"")
+    assert stale.json() == {"error": "Failed to checkpoint steps", "data": {"run_id": run.id}, "status": 409}
+
+
+def test_a_call_that_has_reported_a_step_has_all_its_attempts_before_it_again(one_stage, report):
+    attempts = []
+
+    @one_stage.function("again", retries=1)
+    def again(ctx):
+        attempts.append(ctx.attempt)
+        if len(attempts) < 4:
+            report(ctx.run_id, ran(f"step {len(attempts)}", 1))
+            raise ValueError("after the report")
+
+    assert one_stage.run("again").status == "completed"
+    assert attempts == [0, 1, 1, 1]
+
+
+def test_deferrals_are_reported_while_a_call_goes_on(one_stage, report):
+    add = {"id": "d1", "op": "DeferAdd", "opts": {"fn_slug": f"{one_stage.app_id}-later", "input": {"n": 1}}}
+    taken_back = add | {"id": "d2"}
+    abort = {"id": "a2", "op": "DeferAbort", "opts": {"target_hashed_id": "d2"}}
+
+    @one_stage.function("later", trigger=inngest.TriggerEvent(event="inngest/deferred.schedule"))
+    def later(ctx):
+        return ctx.event.data["n"]
+
+    @one_stage.function("defers", retries=0)
+    def defers(ctx):
+        return report(ctx.run_id, add, taken_back, abort).status_code
+
+    assert output(one_stage.run("defers")) == 200
+    assert output(one_stage.only_run("later")) == 1

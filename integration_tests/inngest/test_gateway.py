@@ -241,8 +241,87 @@ def test_a_fetch_that_nobody_answers_is_an_error_of_the_step(opcode_app):
 
     error = output(opcode_app.run("fetches", retries=1))["error"]
 
-    assert error["name"] == "GatewayError"
+    assert error.keys() == {"name", "message"}
+    assert (error["name"], error["message"][:30]) == ("GatewayError", "Error making gateway request: ")
     assert [body["ctx"]["attempt"] for body in opcode_app.bodies] == [0, 1, 0]
+
+
+def two_requests(opcode_app, *urls):
+    """A function that asks for two requests in one reply, and gives what they have come to."""
+
+    @opcode_app.function("fetches")
+    def fetches(body):
+        ops = [
+            {"op": "Gateway", "id": f"id{index}", "displayName": f"get {index}", "opts": {"url": url}}
+            for index, url in enumerate(urls)
+            if f"id{index}" not in body["steps"]
+        ]
+        return ops or body["steps"]
+
+
+def test_when_two_requests_of_a_call_fail_it_is_made_again_once(opcode_app):
+    two_requests(opcode_app, "http://127.0.0.1:1", "http://127.0.0.1:2")
+
+    run = opcode_app.run("fetches", retries=2)
+
+    assert [body["ctx"]["attempt"] for body in opcode_app.bodies] == [0, 1, 2, 0]
+    assert {memo["error"]["name"] for memo in output(run).values()} == {"GatewayError"}
+    assert [(span.name, [child.status for child in span.children]) for span in run.spans[:-1]] == [
+        ("get 0", ["failed"] * 3),
+        ("get 1", ["failed"] * 3),
+    ]
+
+
+def test_when_one_of_two_requests_fails_that_one_alone_is_made_again(opcode_app, provider):
+    two_requests(opcode_app, "http://127.0.0.1:1", provider.server.base_url)
+
+    result = output(opcode_app.run("fetches", retries=1))
+
+    assert [body["ctx"]["attempt"] for body in opcode_app.bodies] == [0, 1, 0]
+    assert (result["id0"].keys(), result["id1"].keys()) == ({"error"}, {"data"})
+    assert len(provider.requests) == 1
+
+
+def test_an_inference_that_nobody_answers_has_an_error_with_data(opcode_app):
+    @opcode_app.function("asks")
+    def asks(body):
+        if "id" not in body["steps"]:
+            return [{"op": "AIGateway", "id": "id", "displayName": "ask", "opts": {"url": "http://127.0.0.1:1"}}]
+        return body["steps"]["id"]
+
+    error = output(opcode_app.run("asks"))["error"]
+
+    assert (error["name"], error["message"][:25]) == ("AIGatewayError", "Error making AI request: ")
+    assert error["data"] == json.loads(error["stack"]) == {"error": "Error making AI request"}
+
+
+@pytest.mark.parametrize("status", [300, 304, 404, 500])
+def test_an_inference_that_is_not_successful_is_a_failure(opcode_app, provider, status):
+    provider.answers = [Response(b"" if status == 304 else b"text", status)]
+
+    @opcode_app.function("asks")
+    def asks(body):
+        if "id" not in body["steps"]:
+            opts = {"url": provider.server.base_url, "body": {}}
+            return [{"op": "AIGateway", "id": "id", "displayName": "ask", "opts": opts}]
+        return body["steps"]["id"]
+
+    error = output(opcode_app.run("asks"))["error"]
+
+    assert error["message"] == f"Error making AI request: unsuccessful status code: {status}"
+    assert error["data"] == ({"error": "Error making AI request"} if status == 304 else "text")
+
+
+def test_bedrock_takes_its_key_as_it_is(opcode_app, provider):
+    opts = {"url": provider.server.base_url, "format": "bedrock", "auth_key": "AWS4-HMAC-SHA256 x", "body": {}}
+
+    @opcode_app.function("asks")
+    def asks(body):
+        return body["steps"] or [{"op": "AIGateway", "id": "id", "displayName": "ask", "opts": opts}]
+
+    opcode_app.run("asks")
+
+    assert provider.headers["authorization"] == "AWS4-HMAC-SHA256 x"
 
 
 @pytest.mark.parametrize("options", [{}, {"url": "file:///etc/passwd"}, {"url": 5}])

@@ -13,7 +13,6 @@ from .opcode_app import OpcodeApp
 from .stacks import STACKS
 from .stage import Stage, output, until
 
-
 SYNC = next(stack for stack in STACKS if stack.name == "fastapi-sync")
 """Steps that block do so in threads of their own."""
 

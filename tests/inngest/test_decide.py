@@ -3,6 +3,7 @@
 import json
 from datetime import UTC, datetime, timedelta
 from itertools import count
+from typing import get_args
 
 import msgspec
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from steprig.inngest import decide
 from steprig.inngest.decision import Given
 from steprig.inngest.events import Event
-from steprig.inngest.opcodes import DISCOVERY
+from steprig.inngest.opcodes import DISCOVERY, OpName
 from steprig.inngest.records import (
     AttemptFailed,
     CallAnswered,
@@ -629,7 +630,7 @@ JSON = st.recursive(
 
 @settings(max_examples=500, deadline=None)
 @given(
-    st.sampled_from(["StepRun", "StepError", "StepFailed", "StepPlanned", "Sleep", "WaitForEvent", "InvokeFunction"]),
+    st.sampled_from([code for code in get_args(OpName) if code != "None"]),
     st.fixed_dictionaries({}, optional=dict.fromkeys(("name", "displayName", "opts", "data", "error"), JSON)),
     st.booleans(),
 )

@@ -24,6 +24,7 @@ def test_everything_that_can_be_said():
             "DEV_SERVER_VERSION": "1.4.0",
             "INNGEST_EVENT_KEY": "evt",
             "INNGEST_SIGNING_KEY": "signkey-test-ab",
+            "INNGEST_SIGNING_KEY_FALLBACK": "signkey-test-cd",
             "ENABLE_CRONS": "true",
             "STEPRIG_INNGEST": "cli",
         }
@@ -37,6 +38,7 @@ def test_everything_that_can_be_said():
         version="1.4.0",
         event_key="evt",
         signing_key="signkey-test-ab",
+        signing_key_fallback="signkey-test-cd",
         crons=True,
     )
 
@@ -72,9 +74,10 @@ def test_a_bad_value_is_named_with_what_was_expected(name, value, expected):
     assert str(caught.value).startswith(f"{name}={value!r} in the environment; expected {expected}")
 
 
-def test_a_bad_signing_key_is_not_shown():
-    with pytest.raises(SettingsError, match=r"INNGEST_SIGNING_KEY .* expected signkey-<word>-<hex>") as caught:
-        Settings.from_environ({"INNGEST_SIGNING_KEY": "signkey-test-secret"})
+@pytest.mark.parametrize("name", ["INNGEST_SIGNING_KEY", "INNGEST_SIGNING_KEY_FALLBACK"])
+def test_a_bad_signing_key_is_not_shown(name):
+    with pytest.raises(SettingsError, match=rf"{name} .* expected signkey-<word>-<hex>") as caught:
+        Settings.from_environ({name: "signkey-test-secret"})
 
     assert "secret" not in str(caught.value)
 
@@ -133,6 +136,7 @@ def test_the_example_describes_every_variable():
         "INNGEST_BASE_URL",
         "INNGEST_EVENT_KEY",
         "INNGEST_SIGNING_KEY",
+        "INNGEST_SIGNING_KEY_FALLBACK",
         "ENABLE_CRONS",
         "STEPRIG_INNGEST",
     ):

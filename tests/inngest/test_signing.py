@@ -17,6 +17,7 @@ from steprig.inngest.signing import (
     WrongSignatureError,
     canonicalize,
     hash_signing_key,
+    is_bearer_of,
     sign_request,
     sign_response,
     validate_response_sig,
@@ -51,6 +52,14 @@ def test_the_bearer_token_is_the_hash_of_the_protocols_example() -> None:
 def test_the_bearer_token_is_the_sdks(secret: bytes, prefix: str) -> None:
     key = prefix + secret.hex()
     assert hash_signing_key(key) == transforms.hash_signing_key(key) == hashlib.sha256(secret).hexdigest()
+
+
+@pytest.mark.parametrize("sent", [hash_signing_key(KEY), f"signkey-test-{hash_signing_key(KEY)}"])
+def test_a_bearer_token_is_known_with_and_without_the_keys_prefix(sent: str) -> None:
+    assert is_bearer_of(f"Bearer {sent}", KEY)
+    for wrong in (sent, f"Basic {sent}", f"Bearer {sent}0", "Bearer ", ""):
+        assert not is_bearer_of(wrong, KEY)
+    assert not is_bearer_of(f"Bearer {sent}", OTHER_KEY)
 
 
 def test_a_key_that_is_not_hex_is_not_shown() -> None:

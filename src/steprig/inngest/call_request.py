@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from steprig.inngest.defers import Deferred, known_to_sdk
 from steprig.inngest.ids import function_uuid
 from steprig.inngest.limits import ACCOUNT_ID, MAX_STEP_BYTES
 from steprig.inngest.opcodes import StepId
@@ -20,6 +21,8 @@ class CallRequest(NamedTuple):
 
     body: bytes
     headers: Mapping[str, str]
+    endpoint_method: str | None = None
+    """Set on a request to an endpoint, which goes to its URL as it is. A function is called by POST."""
 
 
 class _Stack(msgspec.Struct):
@@ -45,7 +48,7 @@ class _Context(msgspec.Struct):
 
 class _Body(msgspec.Struct):
     ctx: _Context
-    defers: dict[str, msgspec.Raw]
+    defers: Mapping[StepId, Deferred]
     event: msgspec.Raw
     events: Sequence[msgspec.Raw]
     steps: Mapping[StepId, msgspec.Raw]
@@ -57,13 +60,15 @@ def call_request(state: RunState, job: Job, request_id: str) -> CallRequest:
     """The request for one job of a run."""
     events = [event.wire() for event in state.events]
     use_api = state.memo_bytes > _INLINE_LIMIT
-    body = _encode(state, job, request_id, events, use_api=use_api)
+    body = _encode(state, job, request_id, events[0], events, use_api=use_api)
     if len(body) > MAX_STEP_BYTES:
-        body = _encode(state, job, request_id, events[:1], use_api=True)
+        body = _encode(state, job, request_id, events[0], (), use_api=True)
     return CallRequest(body, _headers(state, job, request_id))
 
 
-def _encode(state: RunState, job: Job, request_id: str, events: Sequence[msgspec.Raw], *, use_api: bool) -> bytes:
+def _encode(
+    state: RunState, job: Job, request_id: str, event: msgspec.Raw, events: Sequence[msgspec.Raw], *, use_api: bool
+) -> bytes:
     context = _Context(
         attempt=job.attempt,
         disable_immediate_execution=state.one_step_a_call,
@@ -79,9 +84,8 @@ def _encode(state: RunState, job: Job, request_id: str, events: Sequence[msgspec
         step_id="step",
         use_api=use_api,
     )
-    sent_events = [] if use_api and sum(map(len, events)) * 2 > MAX_STEP_BYTES else events
-    body = _Body(context, {}, events[0], sent_events, {} if use_api else state.memos, use_api, state.version)
-    return msgspec.json.encode(body)
+    steps = {} if use_api else state.sent_memos()
+    return msgspec.json.encode(_Body(context, known_to_sdk(state), event, events, steps, use_api, state.version))
 
 
 def _headers(state: RunState, job: Job, request_id: str) -> Mapping[str, str]:

@@ -8,11 +8,11 @@ from datetime import datetime
 
 import msgspec
 
-from steprig.inngest import problems
+from steprig.inngest import metadata, problems
 from steprig.inngest.decision import Decision, Given
 from steprig.inngest.events import NULL, Event
 from steprig.inngest.limits import MAX_STEP_BYTES
-from steprig.inngest.opcodes import StepId, decode_ops
+from steprig.inngest.opcodes import Op, StepId, decode_ops
 from steprig.inngest.records import (
     CallAnswered,
     InvokeStarted,
@@ -33,8 +33,8 @@ from steprig.inngest.steps import FunctionExists, apply, error_memo
 from steprig.inngest.wire import UNREADABLE
 from steprig.kernel import Status
 
-PRIORITY = {"WaitForEvent": 0}
-"""Waits come first: what the same reply starts may send the event."""
+PRIORITY = {"WaitForEvent": 0, "DeferAdd": 0, "DeferAbort": 0}
+"""Waits come first: what the same reply starts may send the event. So do deferrals: the reply may end the run."""
 
 
 def begin(queued: RunQueued, given: Given, *, not_before: datetime | None = None) -> Decision:
@@ -61,7 +61,7 @@ def answer(
     reply = unwrapped(reply)
     if not reply.is_sdk:
         _call_failed(decision, job, problems.of_answer_that_is_no_sdks(reply), retry_after=reply.retry_after)
-    elif reply.status == 200:
+    elif reply.status == 200 and not reply.no_retry:  # the npm SDK says over Connect that a fatal error is a result
         decision.complete(_output(reply.body))
     elif reply.status == 206:
         _opcodes(decision, job, reply, function_exists)
@@ -159,6 +159,15 @@ def give_up(state: RunState, error: Exception, given: Given) -> Decision:
 def _opcodes(decision: Decision, job: Job, reply: Reply, function_exists: FunctionExists) -> None:
     try:
         ops = decode_ops(reply.body)
+    except UNREADABLE as error:
+        _call_failed(decision, job, problems.of_opcodes(error), retry_after=reply.retry_after)
+        return
+    take(decision, job, ops, reply, function_exists)
+
+
+def take(decision: Decision, job: Job, ops: list[Op], reply: Reply, function_exists: FunctionExists) -> None:
+    """Do what the opcodes of a call's answer say."""
+    try:
         racing = {op.id for op in ops if op.races}
     except UNREADABLE as error:
         _call_failed(decision, job, problems.of_opcodes(error), retry_after=reply.retry_after)
@@ -169,12 +178,14 @@ def _opcodes(decision: Decision, job: Job, reply: Reply, function_exists: Functi
             return
     state = decision.state
     group = tuple(op.id for op in ops if op.forms_group and op.id not in state.memos and op.id not in racing)
-    decision.add(CallAnswered(job.id, reply.version, len(ops), group))
+    worked = [op for op in ops if not op.is_lazy]
+    decision.add(CallAnswered(job.id, reply.version, len(worked), group))
     for op in sorted(ops, key=lambda op: PRIORITY.get(op.op, 1)):
         if decision.ended:
             return
+        metadata.take(decision, op)
         apply(decision, job, op, reply, function_exists)
-    if not ops and not decision.state.jobs and not decision.state.open:
+    if not worked and not decision.state.jobs and not decision.state.open:
         decision.queue()
 
 

@@ -7,8 +7,9 @@ from typing import NamedTuple
 import msgspec
 
 from steprig.inngest import problems
+from steprig.inngest.ceilings import Ceilings
 from steprig.inngest.durations import backoff, parse_retry_after
-from steprig.inngest.limits import MAX_STATE_BYTES, MAX_STEPS
+from steprig.inngest.functions import Slug
 from steprig.inngest.opcodes import DISCOVERY, StepId
 from steprig.inngest.records import AttemptFailed, Job, JobId, JobQueued, Problem, RunEnded, RunId, StepEnded
 from steprig.inngest.state import COALESCING_VERSION, RunState, advance
@@ -29,6 +30,8 @@ class Given(NamedTuple):
     """How far `now` is ahead of the clock by which SDKs tell the time. They turn the length of a sleep into its end."""
     signal_waiter: Callable[[str], tuple[RunId, StepId] | None] = lambda _: None
     """The step that waits for a signal, of whatever run."""
+    ceilings: Callable[[Slug], Ceilings] = lambda _: Ceilings()
+    """How large runs of a function may become."""
 
 
 class Decision:
@@ -75,10 +78,11 @@ class Decision:
     def keep_step(self, ended: StepEnded) -> None:
         """Keep a step's outcome, as far as a run may have so many and so large ones."""
         self.add(ended)
-        if len(self.state.memos) > MAX_STEPS:
-            self.fail(problems.too_many_steps())
-        elif self.state.memo_bytes > MAX_STATE_BYTES:
-            self.fail(problems.state_too_large(MAX_STATE_BYTES))
+        most = self.given.ceilings(self.state.function)
+        if most.steps is not None and len(self.state.memos) > most.steps:
+            self.fail(problems.too_many_steps(most.steps))
+        elif most.state_bytes is not None and self.state.memo_bytes > most.state_bytes:
+            self.fail(problems.state_too_large(most.state_bytes))
 
     def retry(
         self,

@@ -139,6 +139,7 @@ def _embedded(settings: Settings, started: ExitStack, port: int | None, clock: "
         clock=clock,
         event_keys=() if settings.event_key is None else (settings.event_key,),
         signing_key=settings.signing_key,
+        signing_key_fallback=settings.signing_key_fallback,
         crons=settings.crons,
     )
     if settings.log_file is not None:

@@ -27,16 +27,17 @@ class DevServer:
         event_keys: The event keys to accept; any when there are none.
         signing_key: Signs requests to apps, and is asked of apps that register.
         signing_key_fallback: Accepted of apps that register, beside `signing_key`; signs nothing.
-        kind: What the server says it is; apps in production mode answer `cloud` alone, and need a signing key.
+        kind: What the server says it is; apps in production mode answer `cloud` alone, and need a signing key. With
+            `cloud` the API asks for that key, too, and there is no `/dev`.
         retry_interval: The time between attempts, instead of the dev server's growing backoff.
         strict_port: Fail when `port` is busy, instead of taking a free one.
-        poll_interval: Seconds between two syncs with each of `sdk_urls`; None to sync once.
+        poll_interval: Seconds between two syncs with each app that serves over HTTP; None to sync once.
         crons: Whether cron triggers start functions.
         discovery: Look for apps on this machine's usual ports.
         log_level: How much of its own requests the server logs, as for Uvicorn.
         connect_port: A second port that leads here, such as 8289, for whoever expects Connect's gateway on its own.
         connect_lease: Seconds that a Connect worker has to answer a call, or to ask for more time.
-        seed: Makes the jitter of retries repeatable.
+        seed: Makes the jitter of retries and of crons repeatable.
     """
 
     def __init__(
@@ -140,7 +141,7 @@ class DevServer:
         """End everything: calls that are being made are cut off. Idempotent. Runs stay readable in `timeline`."""
         if self._server.is_running:
             # While it still answers: workers then know that they have to connect anew, and what to do until then.
-            self._rig.run(self._platform.gateway.close())
+            self._rig.run(self._platform.hang_up())
             if self._relay is not None:
                 self._rig.run(self._relay.stop())
         self._server.stop()

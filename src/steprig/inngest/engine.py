@@ -6,23 +6,26 @@ lives in `state` and `decide`; the engine adds the time, the ids, and the effect
 
 import logging
 import random
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import msgspec
 
-from steprig.inngest import decide, gateway, internal_events, reruns, signals
+from steprig.inngest import decide, defers, endpoints, gateway, internal_events, reruns, signals
+from steprig.inngest.answers_log import Answers
 from steprig.inngest.apps import Apps, Registered
 from steprig.inngest.call_request import CallRequest, call_request
 from steprig.inngest.calls import Calls
+from steprig.inngest.ceilings import LimitsOfFunctions
 from steprig.inngest.checkpoints import Checkpoint, checkpoint
 from steprig.inngest.decision import Decision, Given
 from steprig.inngest.events import Event
 from steprig.inngest.flow.arrivals import Arrivals
-from steprig.inngest.functions import App, AppName, Slug
+from steprig.inngest.functions import App, AppName
 from steprig.inngest.gateway import Outcome
 from steprig.inngest.ids import new_ulid
 from steprig.inngest.index import Index
-from steprig.inngest.opcodes import StepId
+from steprig.inngest.opcodes import Op, StepId
 from steprig.inngest.records import (
     APP,
     EVENT,
@@ -37,6 +40,7 @@ from steprig.inngest.records import (
     Job,
     JobId,
     JobQueued,
+    MetadataSet,
     RunControl,
     RunEnded,
     RunId,
@@ -49,7 +53,7 @@ from steprig.inngest.records import (
 from steprig.inngest.replies import NoReply, Reply
 from steprig.inngest.resuming import pending
 from steprig.inngest.run_timers import RunTimers
-from steprig.inngest.schedules import Schedules
+from steprig.inngest.schedules import Schedules, Tick
 from steprig.inngest.state import RunState
 from steprig.inngest.transport import Transport
 from steprig.inngest.triggers import started_by
@@ -57,10 +61,6 @@ from steprig.inngest.waits import Waits
 from steprig.kernel import Entry, Rig, Status, Stream, TimerKind, stream_of
 
 _log = logging.getLogger(__name__)
-
-_SAME_TIME = timedelta(milliseconds=10)
-"""A clock that differs from the machine's by no more shows the same time: the two were read one after the other."""
-
 
 _START, _FINISH = StepId("timeouts.start"), StepId("timeouts.finish")
 """The keys of the timers of a run's own timeouts, among those of its steps."""
@@ -78,7 +78,7 @@ class Engine:
         transport: Calls the functions.
         retry_interval: How long to wait before each retry, instead of the dev server's backoff.
         crons: Whether cron triggers start functions.
-        seed: Makes the jitter of retries repeatable.
+        seed: Makes the jitter of retries and of crons repeatable.
     """
 
     def __init__(
@@ -92,6 +92,8 @@ class Engine:
     ) -> None:
         self.apps = Apps(rig.journal)
         self.index = Index(rig.journal)
+        self.limits = LimitsOfFunctions()
+        self.answers = Answers()
         self._rig = rig
         self._retry_interval = retry_interval
         self._jitter = random.Random(seed).random
@@ -103,7 +105,7 @@ class Engine:
         self._arrivals = Arrivals(rig, self.apps.last_known, self._begin, self.cancel)
         self._timers = RunTimers(rig)
         self._calls = Calls(rig, transport, self._timers, self)
-        self._schedules = Schedules(rig, self.apps, self._tick)
+        self._schedules = Schedules(rig, self.apps, self._tick, seed)
         self._crons = crons
         self._refresh_schedules()
 
@@ -153,6 +155,23 @@ class Engine:
             self._commit(decision)
         return decision is not None
 
+    def begin_endpoint(self, new: endpoints.NewRun) -> bool:
+        """Take in a run that an SDK has begun by itself. False when there is one with this id."""
+        if self._rig.journal.read(stream_of(RUN, new.run_id)):
+            return False
+        given = self._given()
+        event = endpoints.event_of(new, given)
+        with self._rig.journal.together():
+            self.sync(endpoints.app_with(self.apps.app(new.request.domain), new))
+            self._receive(event)
+            self._commit(endpoints.begin(new, event, given, self._function_exists))
+        return True
+
+    def report(self, run_id: RunId, steps: list[Op]) -> None:
+        """Take in how an SDK has got on with a run that it has begun by itself. Nothing follows once it is over."""
+        if (state := self._runs.get(run_id)) is not None:
+            self._commit(endpoints.report(state, steps, self._given(), self._function_exists))
+
     def cancel(self, run_id: RunId) -> bool:
         """End a run, whatever it is doing. False when it does not go on."""
         state = self._runs.get(run_id)
@@ -169,6 +188,16 @@ class Engine:
         run_id, step = waiter
         self._commit(signals.signalled(self._runs[run_id], step, data, self._given()))
         return run_id
+
+    def annotate(self, run_id: RunId, entries: Sequence[MetadataSet]) -> None:
+        """Record metadata of a run, which may have ended."""
+        if (state := self._runs.get(run_id)) is None:
+            self._append(stream_of(RUN, run_id), *entries)
+            return
+        decision = Decision(state, self._given())
+        for entry in entries:
+            decision.add(entry)
+        self._commit(decision)
 
     def state(self, run_id: str) -> RunState | None:
         """The state of a run that goes on."""
@@ -220,13 +249,13 @@ class Engine:
         if self._crons:
             self._schedules.refresh()
 
-    def _tick(self, slug: Slug, cron: str, at: datetime) -> None:
-        registered = self.apps.function(slug)
+    def _tick(self, tick: Tick) -> None:
+        registered = self.apps.function(tick.function)
         if registered is not None:
-            event = internal_events.scheduled(cron, at, self._given())
+            event = internal_events.scheduled(tick, self._given())
             with self._rig.journal.together():
                 self._append(stream_of(EVENT, event.internal_id), EventReceived(event))
-                if not self.index.has_started(slug, event.id, self._rig.clock.now()):
+                if not self.index.has_started(tick.function, event.id, self._rig.clock.now()):
                     self._arrivals.arrive(registered, event)
 
     def _asked_for(self, event: Event) -> datetime | None:
@@ -308,6 +337,8 @@ class Engine:
             self.receive(event)
             if correlation_id is not None:
                 self._resume_parent(correlation_id, state, ended, event)
+        for event in defers.events(state, self._given()):
+            self.receive(event)
 
     def _control(self, state: RunState, control: RunControl, queued_at: datetime) -> None:
         """What may end a run from outside, from its creation on."""
@@ -333,14 +364,14 @@ class Engine:
 
     def _given(self) -> Given:
         now = self._rig.clock.stamp()
-        ahead = now - datetime.now(UTC)
         return Given(
             now,
             lambda: new_ulid(now),
             self._jitter,
             self._retry_interval,
-            ahead if abs(ahead) > _SAME_TIME else timedelta(),
+            self._rig.clock.ahead(),
             self._signals.waiter,
+            self.limits.of,
         )
 
     # --- Timers ---------------------------------------------------------------------------------------
@@ -366,6 +397,8 @@ class Engine:
         if state.status is Status.QUEUED:
             self._timers.cancel(run_id, _START)
             self._limit_running(state, given.now)
+        if state.is_endpoint:
+            return endpoints.endpoint_request(decision.state, job, given.new_id())
         function = self.apps.last_known(state.function).function
         return function.entry.runtime.url, call_request(decision.state, job, given.new_id())
 
@@ -375,6 +408,7 @@ class Engine:
 
     def end_call(self, run_id: RunId, job: Job, reply: Reply | NoReply) -> None:
         """See `Callers`."""
+        self.answers.keep(job.id, reply)
         if (state := self._runs.get(run_id)) is not None:
             self._commit(decide.answer(state, job.id, reply, self._given(), self._function_exists))
 
@@ -398,8 +432,18 @@ class Engine:
 
     # --- Again ----------------------------------------------------------------------------------------
 
-    def rerun(self, run_id: RunId, from_step: StepId | None = None) -> RunId:
-        """Run a function again with the events of a run, which may have ended: see `reruns.rerun`."""
-        decision = reruns.rerun(self._rig.journal.read(stream_of(RUN, run_id)), self._given(), from_step)
-        self._commit(decision)
+    def rerun(self, run_id: RunId, from_step: reruns.FromStep | None = None) -> RunId:
+        """Run a function again with the events of a run, which may have ended.
+
+        Raises:
+            RerunError: See `reruns.repeat`.
+            NotStartedError: See `Arrivals.arrive_again`.
+        """
+        repeat = reruns.repeat(self._rig.journal.read(stream_of(RUN, run_id)), from_step)
+        original = repeat.original
+        registered = self.apps.last_known(original.function)
+        with self._rig.journal.together():
+            admitted = self._arrivals.arrive_again(registered, original.events, original.control.batch_id)
+            decision = reruns.rerun(repeat, registered.function.max_attempts, admitted, self._given())
+            self._commit(decision)
         return decision.state.id

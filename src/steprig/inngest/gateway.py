@@ -16,7 +16,7 @@ from steprig.inngest.events import NULL
 from steprig.inngest.gateway_requests import title
 from steprig.inngest.limits import CALL_TIMEOUT, MAX_STEP_BYTES
 from steprig.inngest.opcodes import StepId
-from steprig.inngest.records import GatewayRequest, GatewayStarted, Problem, RunId, StepEnded
+from steprig.inngest.records import AttemptFailed, GatewayRequest, GatewayStarted, Problem, RunId, StepEnded
 from steprig.inngest.state import RunState
 from steprig.inngest.steps import error_memo
 from steprig.kernel import Rig, Work
@@ -44,7 +44,10 @@ Answered = Callable[[RunId, GatewayStarted, Outcome], None]
 
 
 def answered(state: RunState, started: GatewayStarted, outcome: Outcome, given: Given) -> Decision:
-    """A request was made. Where it failed, the call that has asked for it is made again, as long as it may be."""
+    """A request was made. Where it failed, the call that has asked for it is made again, as long as it may be.
+
+    It is made again once, however many of its requests have failed: it asks for all of them anew.
+    """
     decision = Decision(state, given)
     if state.open.get(started.step) is not started:
         return decision
@@ -54,9 +57,18 @@ def answered(state: RunState, started: GatewayStarted, outcome: Outcome, given: 
         output = _output(started, outcome)
         memo = msgspec.Raw(b'{"data":' + bytes(output) + b"}")
         decision.end_step(_ended(started, memo, output), races=started.races)
+    elif _is_asked_for_anew(state, started):
+        decision.add(AttemptFailed(started.job.id, problem, started.step, started.title))
     elif not decision.retry(started.job, problem, step=started.step, title=started.title):
         decision.end_step(_ended(started, error_memo(problem), problem=problem), races=started.races)
     return decision
+
+
+def _is_asked_for_anew(state: RunState, started: GatewayStarted) -> bool:
+    """Whether another request of the same call has failed, and the call is to be made again for that."""
+    job = started.job
+    again = job.step, job.position, job.attempt + 1
+    return any((other.step, other.position, other.attempt) == again for other in state.jobs.values())
 
 
 class Gateway:
@@ -148,9 +160,10 @@ def _joined(headers: Mapping[str, str]) -> dict[str, str]:
 
 def _problem(started: GatewayStarted, outcome: Outcome) -> Problem | None:
     if isinstance(outcome, GatewaySilence):
-        return problems.gateway_failed(outcome.reason, b"", is_ai=started.is_ai)
-    if started.is_ai and not 200 <= outcome.status < 300:
-        return problems.gateway_failed(f"unsuccessful status code: {outcome.status}", outcome.body, is_ai=True)
+        is_ai = started.is_ai
+        return problems.inference_failed(outcome.reason, b"") if is_ai else problems.gateway_failed(outcome.reason)
+    if started.is_ai and outcome.status > 299:
+        return problems.inference_failed(f"unsuccessful status code: {outcome.status}", outcome.body)
     return None
 
 

@@ -1,6 +1,8 @@
 """From the body of `POST /e/{key}` to events (Inngest SDK spec 2)."""
 
-from collections.abc import Iterator
+import json
+import re
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
@@ -31,6 +33,8 @@ class _Sent(msgspec.Struct):
 
 _SENT = msgspec.json.Decoder(_Sent)
 _MANY = msgspec.json.Decoder(list[msgspec.Raw])
+_SCANNER = json.JSONDecoder()
+_WHITE_SPACE = re.compile(r"[ \t\n\r]*")
 
 
 def events_in(body: bytes, *, seed: str | None, now: datetime) -> Iterator[Event]:
@@ -80,19 +84,52 @@ def event_from(raw: msgspec.Raw, internal_id: EventId, now: datetime, *, name: s
     )
 
 
-def _split(body: bytes) -> list[msgspec.Raw]:
+def _split(body: bytes) -> Iterator[msgspec.Raw]:
+    """The events of a body, none of them decoded yet."""
     if not body.strip():
-        return []
+        return
     try:
-        body = checked(body)
-        if body.lstrip()[:1] == b"[":
-            return _MANY.decode(body)
-        raw = msgspec.json.decode(body, type=msgspec.Raw)
+        body = checked(body).strip()
     except UNREADABLE as error:
         raise EventError(f"the request body is no JSON: {error}") from error
-    if bytes(raw)[:1] != b"{":
+    if body[:1] == b"[":
+        yield from _elements(body)
+    elif body[:1] == b"{":
+        yield msgspec.Raw(body)
+    else:
         raise EventError("Request body must contain an event object or an array of event objects")
-    return [raw]
+
+
+def _elements(body: bytes) -> Iterable[msgspec.Raw]:
+    try:
+        return _MANY.decode(body)
+    except UNREADABLE:
+        return _elements_before_fault(body.decode())
+
+
+def _elements_before_fault(body: str) -> Iterator[msgspec.Raw]:
+    """The elements of an array that is not well formed, up to where it is not.
+
+    The real server reads the array as a stream: what comes before the fault is accepted, and where nothing but the
+    end of the array is missing, or something follows it, there is no fault.
+    """
+    at, is_first = 1, True
+    while (at := _past_white_space(body, at)) < len(body) and body[at] not in "]}":
+        if not is_first and body[at] != ",":
+            raise EventError(f"the request body is no JSON: expected a comma at character {at}, found {body[at]!r}")
+        start = at if is_first else _past_white_space(body, at + 1)
+        try:
+            _, at = _SCANNER.raw_decode(body, start)
+        except (ValueError, RecursionError) as error:
+            raise EventError(f"the request body is no JSON: {error}") from error
+        yield msgspec.Raw(body[start:at].encode())
+        is_first = False
+
+
+def _past_white_space(text: str, at: int) -> int:
+    found = _WHITE_SPACE.match(text, at)
+    assert found is not None, "it matches nothing, too"
+    return found.end()
 
 
 def _name(sent: _Sent) -> str:

@@ -104,6 +104,19 @@ class SignalOptions(Options, frozen=True):
     """`fail`, the default, or `replace`."""
 
 
+class DeferAddOptions(Options, frozen=True):
+    """Of `DeferAdd`: a function to start when the run has ended."""
+
+    fn_slug: str = msgspec.field(name="fn_slug", default="")
+    input: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class DeferAbortOptions(Options, frozen=True):
+    """Of `DeferAbort`: which deferral is taken back."""
+
+    target_hashed_id: StepId = msgspec.field(name="target_hashed_id", default=StepId(""))
+
+
 _GROUPED = frozenset(
     {
         "Step",
@@ -119,6 +132,8 @@ _GROUPED = frozenset(
     }
 )
 
+_LAZY = frozenset({"DeferAdd", "DeferAbort"})
+
 AnyOptions = TypeVar("AnyOptions", bound=Options)
 
 
@@ -132,6 +147,7 @@ class Op(msgspec.Struct, frozen=True, rename="camel"):
     opts: msgspec.Raw = msgspec.Raw(b"null")
     data: msgspec.Raw = msgspec.Raw(b"null")
     error: msgspec.Raw = msgspec.Raw(b"null")
+    metadata: msgspec.Raw = msgspec.Raw(b"null")
 
     @property
     def title(self) -> str:
@@ -142,6 +158,11 @@ class Op(msgspec.Struct, frozen=True, rename="camel"):
     def forms_group(self) -> bool:
         """True for a step that what comes next has to wait for. A `StepError` may still be tried again."""
         return self.op in _GROUPED
+
+    @property
+    def is_lazy(self) -> bool:
+        """True for what is reported along with something else, and is no step of its own."""
+        return self.op in _LAZY
 
     @property
     def races(self) -> bool:

@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from steprig.inngest.signing import hash_signing_key
+from steprig.inngest.signing import is_bearer_of
 
 ServerKind = Literal["dev", "cloud"]
 
@@ -29,7 +29,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     crons: bool = False
     """Whether cron triggers start functions."""
     poll_interval: float | None = None
-    """Seconds between two looks at each app for changed functions; None for none."""
+    """Seconds between two looks at each app that serves over HTTP, for changed functions; None for none."""
     discovery: bool = False
     """Whether to look for apps on this machine's usual ports."""
     connect_port: int | None = None
@@ -37,11 +37,11 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     connect_lease: float = 120.0
     """Seconds that a worker has to answer a call or to ask for more time."""
     seed: int | None = None
-    """Makes the jitter of retries repeatable."""
+    """Makes the jitter of retries and of crons repeatable."""
 
     def admits(self, authorization: str | None) -> bool:
         """Whether an app with this `Authorization` header may register: it has one of the keys, if there are any."""
         if self.signing_key is None:
             return True
         keys = [key for key in (self.signing_key, self.signing_key_fallback) if key is not None]
-        return authorization in [f"Bearer {hash_signing_key(key)}" for key in keys]
+        return any(is_bearer_of(authorization or "", key) for key in keys)

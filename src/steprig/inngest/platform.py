@@ -1,5 +1,6 @@
 """The Inngest dev server as a part that plugs into a rig."""
 
+import asyncio
 import time
 from collections.abc import Callable
 
@@ -9,7 +10,7 @@ from steprig.inngest.engine import Engine
 from steprig.inngest.options import Options
 from steprig.inngest.projection import project
 from steprig.inngest.records import RUN
-from steprig.inngest.signing import sign_request
+from steprig.inngest.signing import MalformedSignatureError, sign_request, sign_response
 from steprig.inngest.syncing import Syncer
 from steprig.inngest.transport import HttpTransport
 from steprig.kernel import Rig, Timeline
@@ -53,6 +54,16 @@ class InngestPlatform:
             raise RuntimeError("the platform is not started")
         return self._running
 
+    @property
+    def closing(self) -> asyncio.Event:
+        """Set when the server is about to stop: who waits for something has to give up."""
+        return self._parts.closing
+
+    async def hang_up(self) -> None:
+        """Send those away who wait for something: answers or calls. The server itself still answers."""
+        self.closing.set()
+        await self.gateway.close()
+
     async def start(self, rig: Rig) -> None:
         """See `Platform.start`."""
         rig.timeline.add(RUN, project)
@@ -67,10 +78,12 @@ class InngestPlatform:
 class _Running:
     def __init__(self, rig: Rig, options: Options) -> None:
         self.rig = rig
+        self.closing = asyncio.Event()
         self.gateway = Gateway(
             lambda app: self.engine.sync(app),
             lambda run_id: self.engine.state(run_id) is not None,
             options.connect_lease,
+            rig.clock.now,
         )
         self.transport = TransportByScheme(HttpTransport(_signer(options.signing_key)), self.gateway.transport)
         self.engine = Engine(
@@ -91,4 +104,11 @@ class _Running:
 
 
 def _signer(key: str | None) -> Callable[[bytes], str] | None:
-    return None if key is None else lambda body: sign_request(body, key, int(time.time()))
+    return None if key is None else lambda body: _signature(body, key, int(time.time()))
+
+
+def _signature(body: bytes, key: str, timestamp: int) -> str:
+    try:
+        return sign_request(body, key, timestamp)
+    except MalformedSignatureError:
+        return sign_response(body, key, timestamp)  # an endpoint may be asked by what is no JSON

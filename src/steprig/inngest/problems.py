@@ -3,19 +3,19 @@
 import msgspec
 
 from steprig.inngest.events import NULL
-from steprig.inngest.limits import MAX_STEPS
 from steprig.inngest.opcodes import Op, UserError
 from steprig.inngest.records import Problem
 from steprig.inngest.replies import NoReply, Reply
 from steprig.inngest.wire import UNREADABLE, checked
 
 
-def server_made(name: str, message: str, stack: str | None = None) -> Problem:
+def server_made(name: str, message: str, stack: str | None = None, *, error: str | None = None) -> Problem:
     """An error that no SDK has reported."""
-    shown: dict[str, str] = {"error": message, "name": name, "message": message}
+    text = message if error is None else error
+    shown: dict[str, str] = {"error": text, "name": name, "message": message}
     if stack is not None:
         shown["stack"] = stack
-    return Problem(name, message, stack, _raw({"error": shown}), text=message)
+    return Problem(name, message, stack, _raw({"error": shown}), text=text)
 
 
 def of_function(reply: Reply) -> Problem:
@@ -81,16 +81,19 @@ def step_output_too_large(op: Op) -> Problem:
     )
 
 
-def too_many_steps() -> Problem:
+def too_many_steps(limit: int) -> Problem:
     """A run has more steps than a run may have."""
     return server_made(
-        "InngestErrFunctionOverflowed", f"The function run exceeded the step limit of {MAX_STEPS} steps."
+        "InngestErrFunctionOverflowed",
+        f"The function run exceeded the step limit of {limit} steps.",
+        error="function has too many steps",
     )
 
 
 def state_too_large(limit: int) -> Problem:
     """A run's steps gave more than a run may keep."""
-    return server_made("InngestErrStateOverflowed", f"The function run exceeded the state size limit of {limit} bytes.")
+    name, message = "InngestErrStateOverflowed", f"The function run exceeded the state size limit of {limit} bytes."
+    return server_made(name, message, error=f"{name}: {message}")
 
 
 def wait_too_long(what: str) -> Problem:
@@ -108,12 +111,18 @@ def invalid_expression(message: str) -> Problem:
     return server_made("InvalidExpression", message)
 
 
-def gateway_failed(reason: str, body: bytes, *, is_ai: bool) -> Problem:
-    """A request that the server has made for a step failed."""
-    name, what = ("AIGatewayError", "AI") if is_ai else ("GatewayError", "gateway")
-    message, stack = f"Error making {what} request: {reason}", body.decode(errors="replace")
-    shown = {"name": name, "message": message, "stack": stack, "data": as_sent(body) if body.strip() else NULL}
-    return Problem(name, message, stack, _raw(shown), text=message)
+def gateway_failed(reason: str) -> Problem:
+    """Nobody has answered a request that the server has made for a step."""
+    message = f"Error making gateway request: {reason}"
+    return Problem("GatewayError", message, None, _raw({"name": "GatewayError", "message": message}), text=message)
+
+
+def inference_failed(reason: str, body: bytes) -> Problem:
+    """A provider of models has refused a request, or not answered."""
+    message, body = f"Error making AI request: {reason}", body.strip() or b'{"error":"Error making AI request"}'
+    stack = body.decode(errors="replace")
+    shown = {"name": "AIGatewayError", "message": message, "stack": stack, "data": as_sent(body)}
+    return Problem("AIGatewayError", message, stack, _raw(shown), text=message)
 
 
 def signal_conflict() -> Problem:

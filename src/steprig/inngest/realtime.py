@@ -1,26 +1,27 @@
-"""Realtime channels: tokens that let a client subscribe, and the messages that subscribers get."""
+"""Realtime: tokens that let a client subscribe to channels, and what subscribers get."""
 
 import asyncio
-import base64
-import hashlib
-import hmac
-import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timedelta
-from typing import Final
+from datetime import UTC, datetime, timedelta
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 
-from steprig.errors import SteprigError
+from steprig.inngest.ids import new_ulid
 from steprig.inngest.limits import ACCOUNT_ID, ENVIRONMENT_ID
-from steprig.inngest.wire import UNREADABLE
+from steprig.inngest.tokens import Signer, TokenError
 
 TOKEN_LIFE: Final = timedelta(seconds=60)
+STREAM_TOKEN_LIFE: Final = timedelta(minutes=16)
+STREAM: Final = "$stream"
+"""The topic of a run's channel on which its endpoint streams what it answers."""
 
+_MOST_UNHEARD: Final = 1 << 20
+_MOST_STREAMS: Final = 100
+"""How many bytes are kept of a stream that nobody follows yet, and of how many streams."""
 
-class RealtimeTokenError(SteprigError):
-    """A subscription token is not this server's, or not valid any more."""
+MessageKind = Literal["data", "datastream-start", "datastream-end"]
 
 
 class Topic(msgspec.Struct, frozen=True):
@@ -29,107 +30,171 @@ class Topic(msgspec.Struct, frozen=True):
     channel: str
     name: str
     kind: str = "run"
-
-
-class Message(msgspec.Struct, frozen=True):
-    """What subscribers get."""
-
-    channel: str
-    topic: str
-    data: msgspec.Raw
-    created_at: datetime
-    kind: str = "data"
     env_id: str = ENVIRONMENT_ID
 
 
-class _Claims(msgspec.Struct):
-    sub: str
-    iss: str
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that was published, as subscribers get it."""
+
+    kind: MessageKind
+    channel: str
+    topic: str
+    data: msgspec.Raw
+    """What was published; of a stream its id."""
+    created_at: datetime
+    env_id: str = ENVIRONMENT_ID
+    run_id: str | msgspec.UnsetType = msgspec.UNSET
+    metadata: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+class Chunk(msgspec.Struct, frozen=True, kw_only=True):
+    """A piece of a stream."""
+
+    kind: Literal["chunk"] = "chunk"
+    channel: str
+    topic: str
+    stream_id: str
+    data: str
+    env_id: str = ENVIRONMENT_ID
+    run_id: str | msgspec.UnsetType = msgspec.UNSET
+
+
+class _Claims(msgspec.Struct, kw_only=True):
+    iss: Literal["rt.inngest.com"] = "rt.inngest.com"
+    sub: str = ACCOUNT_ID
+    jti: str
     iat: int
     exp: int
-    topics: Sequence[Topic]
     env: str = ENVIRONMENT_ID
+    topics: Sequence[Topic]
+    publish: bool = False
 
 
 class Tokens:
-    """Issues and reads subscription tokens: JWTs, signed with a secret that only this server has."""
+    """Issues and reads subscription tokens.
 
-    def __init__(self) -> None:
-        self._secret = secrets.token_bytes(32)
+    How long they last goes by the machine's clock: a virtual one may jump an hour on while a client connects.
 
-    def issue(self, topics: Sequence[Topic], now: datetime) -> str:
-        """A token for these topics, valid for `TOKEN_LIFE`."""
-        issued = int(now.timestamp())
-        expires = issued + int(TOKEN_LIFE.total_seconds())
-        claims = _Claims(ACCOUNT_ID, "rt.inngest.com", issued, expires, topics)
-        signed = b".".join((_HEADER, _in_base64(msgspec.json.encode(claims))))
-        return b".".join((signed, self._signature(signed))).decode()
+    Args:
+        signer: Signs them.
+        machine_time: Gives the time.
+    """
 
-    def read(self, token: str, now: datetime) -> Sequence[Topic]:
+    def __init__(self, signer: Signer, machine_time: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._signer = signer
+        self._machine_time = machine_time
+
+    def issue(self, topics: Sequence[Topic], *, life: timedelta = TOKEN_LIFE) -> str:
+        """A token for these topics, valid for a time."""
+        now = self._machine_time()
+        claims = _Claims(
+            jti=new_ulid(now),
+            iat=int(now.timestamp()),
+            exp=int((now + life).timestamp()),
+            topics=[Topic(topic.channel, topic.name, topic.kind) for topic in topics],
+        )
+        return self._signer.sign(claims)
+
+    def read(self, token: str) -> Sequence[Topic]:
         """The topics of a token.
 
         Raises:
-            RealtimeTokenError: It was not issued here, was altered, or has expired.
+            TokenError: It was not issued here, was altered, or has expired.
         """
-        signed, _, signature = token.encode().rpartition(b".")
-        if not hmac.compare_digest(signature, self._signature(signed)):
-            raise RealtimeTokenError("the subscription token is not this server's; get one from /v1/realtime/token")
-        try:
-            claims = _CLAIMS.decode(_from_base64(signed.partition(b".")[2]))
-        except (*UNREADABLE, ValueError) as error:
-            raise RealtimeTokenError(f"the subscription token cannot be read: {error}") from None
-        if now.timestamp() >= claims.exp:
-            raise RealtimeTokenError("the subscription token has expired; get a new one from /v1/realtime/token")
+        claims = self._signer.read(token, _Claims)
+        if self._machine_time().timestamp() >= claims.exp:
+            raise TokenError("the subscription token has expired; get a new one from /v1/realtime/token")
         return claims.topics
 
-    def _signature(self, signed: bytes) -> bytes:
-        return _in_base64(hmac.digest(self._secret, signed, hashlib.sha256))
+
+class Frame(NamedTuple):
+    """What is sent to a subscriber."""
+
+    content: bytes
+    is_raw: bool
+    """True for bytes that are passed on as they came; else they are a JSON object."""
 
 
-Messages = asyncio.Queue[Message]
+class Subscriber:
+    """Somebody who gets what is published on some topics."""
+
+    def __init__(self, channels: "Channels") -> None:
+        self.frames: asyncio.Queue[Frame] = asyncio.Queue()
+        self._channels = channels
+        self._topics: set[_TopicKey] = set()
+
+    def subscribe(self, topics: Iterable[Topic]) -> None:
+        """Get what is published on these, too, from now on."""
+        for key in {(topic.channel, topic.name) for topic in topics} - self._topics:
+            self._topics.add(key)
+            self._channels.join(key, self)
+
+    def unsubscribe(self, topics: Iterable[Topic]) -> None:
+        """Get nothing any more of what is published on these."""
+        for key in self._topics & {(topic.channel, topic.name) for topic in topics}:
+            self._topics.discard(key)
+            self._channels.leave(key, self)
+
+    def close(self) -> None:
+        """Get nothing any more."""
+        for key in self._topics:
+            self._channels.leave(key, self)
+        self._topics.clear()
+
+
+_TopicKey = tuple[str, str]
 
 
 class Channels:
-    """Passes messages on to those who have subscribed by then. Nothing is kept for later."""
+    """Passes on what is published to those who have subscribed by then.
+
+    Nothing is kept for later but what an endpoint streams before anybody follows it: whoever is sent there by the
+    endpoint is about to come, and where sleeps take no time the stream may be over by then.
+    """
 
     def __init__(self) -> None:
-        self._subscribers: dict[tuple[str, str], list[Messages]] = {}
+        self._subscribers: dict[_TopicKey, list[Subscriber]] = {}
+        self._unheard: dict[str, bytes] = {}
+        """What was streamed, by channel, the newest last."""
 
-    def publish(self, message: Message) -> int:
-        """Pass a message on. Returns to how many."""
-        subscribers = self._subscribers.get((message.channel, message.topic), ())
-        for messages in subscribers:
-            messages.put_nowait(message)
-        return len(subscribers)
+    def publish(self, message: Message | Chunk) -> None:
+        """Pass a message on."""
+        self._send((message.channel, message.topic), Frame(msgspec.json.encode(message), is_raw=False))
+
+    def write(self, channel: str, content: bytes) -> None:
+        """Pass bytes on, as they are, to those who follow the stream of a channel."""
+        if (channel, STREAM) in self._subscribers:
+            self._send((channel, STREAM), Frame(content, is_raw=True))
+        else:
+            self._unheard[channel] = (self._unheard.pop(channel, b"") + content)[-_MOST_UNHEARD:]
+            if len(self._unheard) > _MOST_STREAMS:
+                del self._unheard[next(iter(self._unheard))]
 
     @contextmanager
-    def subscribed(self, topics: Sequence[Topic]) -> Iterator[Messages]:
-        """The messages of these topics, for the length of a `with` block."""
-        messages: Messages = asyncio.Queue()
-        keys = {(topic.channel, topic.name) for topic in topics}
-        for key in keys:
-            self._subscribers.setdefault(key, []).append(messages)
+    def subscribed(self, topics: Sequence[Topic]) -> Iterator[Subscriber]:
+        """A subscriber to these topics, for the length of a `with` block."""
+        subscriber = Subscriber(self)
+        subscriber.subscribe(topics)
         try:
-            yield messages
+            yield subscriber
         finally:
-            for key in keys:
-                self._leave(key, messages)
+            subscriber.close()
 
-    def _leave(self, key: tuple[str, str], messages: Messages) -> None:
-        subscribers = [other for other in self._subscribers[key] if other is not messages]
-        if subscribers:
-            self._subscribers[key] = subscribers
+    def join(self, key: _TopicKey, subscriber: Subscriber) -> None:
+        """See `Subscriber.subscribe`."""
+        self._subscribers.setdefault(key, []).append(subscriber)
+        channel, topic = key
+        if topic == STREAM and channel in self._unheard:
+            self._send(key, Frame(self._unheard.pop(channel), is_raw=True))
+
+    def leave(self, key: _TopicKey, subscriber: Subscriber) -> None:
+        """See `Subscriber.unsubscribe`."""
+        others = [other for other in self._subscribers[key] if other is not subscriber]
+        if others:
+            self._subscribers[key] = others
         else:
             del self._subscribers[key]
 
-
-def _in_base64(data: bytes) -> bytes:
-    return base64.urlsafe_b64encode(data).rstrip(b"=")
-
-
-def _from_base64(data: bytes) -> bytes:
-    return base64.urlsafe_b64decode(data + b"=" * (-len(data) % 4))
-
-
-_HEADER = _in_base64(b'{"alg":"HS256","typ":"JWT"}')
-_CLAIMS = msgspec.json.Decoder(_Claims)
+    def _send(self, key: _TopicKey, frame: Frame) -> None:
+        for subscriber in self._subscribers.get(key, ()):
+            subscriber.frames.put_nowait(frame)

@@ -20,6 +20,10 @@ from steprig.kernel import Status
 RunId = NewType("RunId", str)
 JobId = NewType("JobId", str)
 
+MetadataOp = Literal["merge", "set", "delete", "add"]
+MetadataScope = Literal["run", "step"]
+Values = dict[str, msgspec.Raw]
+
 APP, EVENT, HOLD, RUN = "inngest.app", "inngest.event", "inngest.hold", "inngest.run"
 """The kinds of stream."""
 
@@ -124,6 +128,12 @@ class RunQueued(Entry, frozen=True):
     correlation_id: str | None = None
     """Names the step that invoked it, in another run."""
     control: RunControl = RunControl()
+    original_run_id: RunId | None = None
+    """Set on a repetition: the first run of those that it repeats."""
+    step_inputs: dict[StepId, msgspec.Raw] = msgspec.field(default_factory=dict)
+    """What steps are given instead of what the function gives them."""
+    endpoint: int | None = None
+    """Set on the run of an endpoint's request: the version that the SDK which has begun it reports with."""
 
 
 class JobQueued(Entry, frozen=True):
@@ -245,6 +255,42 @@ class StepEnded(Entry, frozen=True, kw_only=True):
     """The event that a wait was for, or that told of an invoked function's end."""
     run_id: RunId | None = None
     """The run that an invoke has started."""
+
+
+class DeferAdded(Entry, frozen=True, kw_only=True):
+    """A function is to be started when the run has ended."""
+
+    step: StepId
+    title: str
+    function: str
+    input: msgspec.Raw
+    """The data of the event that starts it."""
+    refused: str = ""
+    """Why it will not be started, where it will not."""
+
+
+class DeferAborted(Entry, frozen=True):
+    """A function is not to be started after all."""
+
+    step: StepId
+
+
+class MetadataSet(Entry, frozen=True, kw_only=True):
+    """A run or a step was annotated, maybe after the run's end."""
+
+    step: StepId | None = None
+    """None for the run as a whole."""
+    attempt: int | None = None
+    """The attempt of the step, None for the last."""
+    scope: MetadataScope
+    kind: str
+    op: MetadataOp
+    values: Values
+
+    @property
+    def size(self) -> int:
+        """What it counts for, in bytes."""
+        return sum(len(key.encode()) + len(value) for key, value in self.values.items())
 
 
 class RunEnded(Entry, frozen=True):

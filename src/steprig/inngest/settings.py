@@ -44,6 +44,8 @@ class Settings:
     """`INNGEST_EVENT_KEY`."""
     signing_key: str | None = None
     """`INNGEST_SIGNING_KEY`."""
+    signing_key_fallback: str | None = None
+    """`INNGEST_SIGNING_KEY_FALLBACK`."""
     crons: bool = False
     """`ENABLE_CRONS`."""
 
@@ -68,7 +70,8 @@ class Settings:
             log_file=LOG_FILE if _flag(values, "DEV_SERVER_LOGS", default=False) else None,
             version=values.get("DEV_SERVER_VERSION", "latest"),
             event_key=values.get("INNGEST_EVENT_KEY"),
-            signing_key=_signing_key(values),
+            signing_key=_signing_key(values, "INNGEST_SIGNING_KEY"),
+            signing_key_fallback=_signing_key(values, "INNGEST_SIGNING_KEY_FALLBACK"),
             crons=_flag(values, "ENABLE_CRONS", default=False),
         )
 
@@ -120,14 +123,14 @@ def _port_asked(values: Mapping[str, str]) -> int | None:
     return int(text)
 
 
-def _signing_key(values: Mapping[str, str]) -> str | None:
-    key = values.get("INNGEST_SIGNING_KEY")
+def _signing_key(values: Mapping[str, str], name: str) -> str | None:
+    key = values.get(name)
     if key is not None:
         try:
             hash_signing_key(key)
         except MalformedSignatureError as error:
             # The one value that no message shows.
-            raise SettingsError(f"INNGEST_SIGNING_KEY in the environment is of no use: {error}") from None
+            raise SettingsError(f"{name} in the environment is of no use: {error}") from None
     return key
 
 

@@ -61,6 +61,20 @@ def hash_signing_key(key: str) -> str:
         ) from None
 
 
+def is_bearer_of(authorization: str, key: str) -> bool:
+    """Whether an `Authorization` header is that of an SDK with this signing key.
+
+    Args:
+        authorization: ``Bearer <hash>``; the npm SDK leaves the key's prefix before the hash, the Python SDK does not.
+        key: As in `hash_signing_key`.
+
+    Raises:
+        MalformedSignatureError: As in `hash_signing_key`.
+    """
+    scheme, _, token = authorization.partition(" ")
+    return scheme == "Bearer" and hmac.compare_digest(_without_prefix(token).encode(), hash_signing_key(key).encode())
+
+
 def sign_request(body: bytes, key: str, timestamp: int) -> str:
     """Sign a request to an SDK, over its body in canonical form (RFC 8785).
 

@@ -5,9 +5,10 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from steprig.inngest import gateway_requests, internal_events, problems, signals
+from steprig.inngest import defers, gateway_requests, internal_events, problems, signals
 from steprig.inngest.decision import Decision
 from steprig.inngest.durations import DurationError, parse_time_or_duration
+from steprig.inngest.endpoint_answers import content_of
 from steprig.inngest.expressions import ExpressionError, substitute
 from steprig.inngest.limits import DEFAULT_WAIT, MAX_SLEEP
 from steprig.inngest.opcodes import InvokeOptions, Op, SignalOptions, SleepOptions, WaitOptions
@@ -38,12 +39,18 @@ def apply(decision: Decision, job: Job, op: Op, reply: Reply, function_exists: F
                 _ran(decision, op)
             case "StepError" | "StepFailed":
                 _failed(decision, job, op, reply)
-            case "RunComplete" | "SyncRunComplete":
+            case "RunComplete":
                 decision.complete(op.data)
+            case "SyncRunComplete":
+                decision.complete(content_of(op.data))
             case "DiscoveryRequest":
                 decision.queue()
             case "None":
                 pass
+            case "DeferAdd":
+                defers.add(decision, op)
+            case "DeferAbort":
+                defers.abort(decision, op)
             case _ if decision.state.knows(op.id):
                 pass
             case "StepPlanned":

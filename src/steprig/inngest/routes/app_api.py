@@ -14,6 +14,7 @@ from steprig.inngest.platform import InngestPlatform
 from steprig.inngest.records import APP
 from steprig.inngest.registration import RegistrationError, app_in
 from steprig.inngest.routes.answers import Json, failure
+from steprig.inngest.syncing import place
 from steprig.kernel import stream_of
 
 
@@ -36,11 +37,11 @@ def app_routes(platform: InngestPlatform) -> list[Route]:
 
     async def remove(request: Request) -> Response:
         url = request.query_params.get("url", "")
-        app = next((app for app in platform.engine.apps if app.url == url), None)
+        app = next((app for app in platform.engine.apps if place(app.url) == place(url)), None)
         if app is None:
-            return failure(404, f"no app with the URL {url!r} is registered")
+            return failure(404, f"App not found: {url}")
         platform.engine.remove(app.name)
-        return Json({"ok": True})
+        return Response(status_code=200)
 
     async def describe(request: Request) -> Response:
         del request
@@ -57,7 +58,7 @@ def app_routes(platform: InngestPlatform) -> list[Route]:
                 },
                 "functions": functions,
                 "handlers": [
-                    {"sdk": {"url": app.url, "appName": app.name, "functions": len(app.functions), "error": app.error}}
+                    {"sdk": _sdk_json(app, platform.syncer.error_of(app.url))}
                     for app in platform.engine.apps
                 ],
                 "isSingleNodeService": False,
@@ -74,12 +75,16 @@ def app_routes(platform: InngestPlatform) -> list[Route]:
         since = platform.rig.journal.read(stream_of(APP, app.name))[0].at
         return Json([_function_json(app, function, since) for function in app.functions])
 
-    return [
+    routes = [
         Route("/v1/apps/{name:path}/functions", list_functions, methods=["GET"]),
         Route("/fn/register", register, methods=["POST"]),
         Route("/fn/remove", remove, methods=["DELETE"]),
-        Route("/dev", describe, methods=["GET"]),
     ]
+    return routes if platform.options.kind == "cloud" else [*routes, Route("/dev", describe, methods=["GET"])]
+
+
+def _sdk_json(app: App, error: str | None) -> dict[str, Any]:
+    return {"url": app.url, "appName": app.name, "functions": len(app.functions), "error": error}
 
 
 def _function_json(app: App, function: Function, since: datetime) -> dict[str, Any]:

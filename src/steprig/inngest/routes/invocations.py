@@ -17,7 +17,7 @@ def invoke(platform: InngestPlatform, slug: str, body: bytes) -> EventId:
 
     Args:
         platform: Runs it.
-        slug: The function's id.
+        slug: The function's id, or its UUID.
         body: An event as JSON, without a name.
 
     Returns:
@@ -34,7 +34,7 @@ def invoke(platform: InngestPlatform, slug: str, body: bytes) -> EventId:
     event = msgspec.structs.replace(event, data=_raw(data | {"_inngest": _raw(marks)}))
     with platform.rig.clock.working("an invocation by request"):
         platform.engine.receive(event)
-        if platform.engine.apps.function(slug) is None:
+        if platform.engine.apps.invocable(slug) is None:
             platform.engine.receive(_not_found(platform, slug, event))
     return internal_id
 

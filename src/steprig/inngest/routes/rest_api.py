@@ -10,6 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from steprig.inngest.ids import function_uuid
+from steprig.inngest.internal_events import cron_of
 from steprig.inngest.limits import ACCOUNT_ID, ENVIRONMENT_ID
 from steprig.inngest.platform import InngestPlatform
 from steprig.inngest.projection import InngestRun
@@ -82,7 +83,7 @@ def rest_routes(platform: InngestPlatform) -> list[Route]:
 
     async def get_actions(request: Request) -> Response:
         state = platform.engine.state(request.path_params["id"])
-        return Json(state.memos) if state is not None else _no_state(request)
+        return Json(state.sent_memos()) if state is not None else _no_state(request)
 
     async def get_batch(request: Request) -> Response:
         state = platform.engine.state(request.path_params["id"])
@@ -149,6 +150,10 @@ def _run_json(run: InngestRun) -> dict[str, Any]:
     }
     if run.batch_id is not None:
         shown["batch_id"] = run.batch_id
+    if run.original_run_id is not None:
+        shown["original_run_id"] = run.original_run_id
+    if (cron := cron_of(run.events[0])) is not None:
+        shown["cron"] = cron
     return shown if run.output is None else shown | {"output": run.output}
 
 
