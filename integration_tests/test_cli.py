@@ -1,6 +1,7 @@
 """`steprig dev` and `steprig doctor` as child processes, with an app on the real SDK beside them."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -194,6 +195,55 @@ def test_dev_without_the_extra_names_it_in_one_line():
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert "pip install 'steprig[inngest]'" in line
+
+
+def test_workers_are_sent_to_the_port_of_their_own(free_port):
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        connect_port = sock.getsockname()[1]
+    with dev("--connect-gateway-port", str(connect_port), port=free_port) as server:
+        start = httpx.post(f"http://127.0.0.1:{free_port}/v0/connect/start")
+
+        assert f"Workers connect on port {connect_port}." in server.logs
+        assert f"ws://127.0.0.1:{connect_port}/v0/connect".encode() in start.content
+        assert httpx.get(f"http://127.0.0.1:{connect_port}/health").json()["message"] == "OK"
+
+
+def test_workers_are_sent_to_the_next_port_where_theirs_is_in_use(free_port):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        busy = other.getsockname()[1]
+        with dev("--connect-gateway-port", str(busy), port=free_port) as server:
+            told = re.search(rf"Workers connect on port (\d+), as {busy} is in use\.", "\n".join(server.logs))
+            start = httpx.post(f"http://127.0.0.1:{free_port}/v0/connect/start")
+
+            assert told
+            assert int(told[1]) > busy
+            assert f"ws://127.0.0.1:{told[1]}/v0/connect".encode() in start.content
+
+
+def test_what_is_kept_outlives_a_restart(free_port, tmp_path):
+    kept = ("--sqlite-dir", str(tmp_path / "kept"))
+    app = UvicornTestServer(shop(free_port))
+    origin = f"http://127.0.0.1:{free_port}"
+    with app:
+        with dev("-u", app.url("/api/inngest"), *kept, port=free_port) as server:
+            assert f"What it is told is kept in {tmp_path / 'kept' / 'steprig.db'}." in server.logs
+            assert until(lambda: "synced shop" in server.logs)
+            event_id = send(free_port)
+            (run_id,) = DevServerClient(origin).sync.get_run_ids_from_event_id(event_id)
+            assert until(lambda: "remind" in httpx.get(f"{origin}/dev").text)
+        with dev(*kept, "--clock", "skip", port=free_port):
+            assert the_run(free_port, event_id).result == "come back"
+            assert DevServerClient(origin).sync.get_run_ids_from_event_id(event_id) == [run_id]
+
+
+def test_a_file_that_is_no_journal_is_named(tmp_path):
+    (tmp_path / "steprig.db").write_text("no database, but a text that is longer than any header of one would be")
+
+    done = steprig("dev", "--port", "0", "--sqlite-dir", str(tmp_path))
+
+    assert done.returncode == 1
+    assert str(tmp_path / "steprig.db") in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 # --- steprig doctor -----------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """The command line: what options mean, what is said, and with which code it ends. Nothing here starts a server."""
 
+import json
 import os
 import signal
 import socket
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import threading
 from importlib.metadata import PackageNotFoundError
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -53,8 +55,9 @@ def test_dev_is_by_default_what_inngest_cli_dev_is(run, served):
     assert (options.host, options.port) == ("127.0.0.1", 8288)
     assert (options.sdk_urls, options.discovery, options.poll_interval) == ((), True, 5.0)
     assert (options.clock, options.retry_interval) == (ClockName.REAL, None)
-    assert (options.event_keys, options.signing_key) == ((), None)
+    assert (options.event_keys, options.signing_key, options.signing_key_fallback) == ((), None, None)
     assert (options.log_level, options.show_runs) == (LogLevel.WARN, False)
+    assert (options.connect_port, options.kept_in) == (8289, None)
 
 
 def test_dev_passes_on_every_option(run, served):
@@ -62,6 +65,7 @@ def test_dev_passes_on_every_option(run, served):
         *("dev", "-p", "9000", "--host", "0.0.0.0", "-u", URL, "--sdk-url", "https://other.test/x"),
         *("--no-discovery", "--poll-interval", "0.5", "--retry-interval", "2", "--clock", "skip"),
         *("--event-key", "one", "--event-key", "two", "--signing-key", "signkey-test-00", "-l", "info", "-v"),
+        *("--signing-key-fallback", "signkey-test-01", "--connect-gateway-port", "9001", "--sqlite-dir", "kept"),
     )
 
     assert result.exit_code == 0, result.output
@@ -71,6 +75,8 @@ def test_dev_passes_on_every_option(run, served):
     assert (options.discovery, options.poll_interval, options.retry_interval) == (False, 0.5, 2.0)
     assert options.clock is ClockName.SKIP
     assert (options.event_keys, options.signing_key) == (("one", "two"), "signkey-test-00")
+    assert (options.signing_key_fallback, options.connect_port) == ("signkey-test-01", 9001)
+    assert options.kept_in == Path("kept")
     assert (options.log_level, options.show_runs) == (LogLevel.INFO, True)
 
 
@@ -80,14 +86,140 @@ def test_no_poll_is_stronger_than_an_interval(run, served):
     assert served[0].poll_interval is None
 
 
-def test_dev_reads_the_variables_that_inngest_cli_reads(run, served, monkeypatch):
+@pytest.mark.parametrize(
+    ("name", "value", "option", "expected"),
+    [
+        ("INNGEST_PORT", "9001", "port", 9001),
+        ("INNGEST_HOST", "0.0.0.0", "host", "0.0.0.0"),
+        ("INNGEST_SDK_URL", URL, "sdk_urls", (URL,)),
+        ("INNGEST_SDK_URL", f"{URL},localhost:1/x", "sdk_urls", (URL, "http://localhost:1/x")),
+        ("INNGEST_NO_DISCOVERY", "true", "discovery", False),
+        ("INNGEST_NO_DISCOVERY", "0", "discovery", True),
+        ("INNGEST_NO_POLL", "1", "poll_interval", None),
+        ("INNGEST_POLL_INTERVAL", "2", "poll_interval", 2.0),
+        ("INNGEST_RETRY_INTERVAL", "1", "retry_interval", 1.0),
+        ("INNGEST_CONNECT_GATEWAY_PORT", "9002", "connect_port", 9002),
+        ("INNGEST_PERSIST", "1", "kept_in", Path(".inngest")),
+        ("INNGEST_SQLITE_DIR", "kept", "kept_in", Path("kept")),
+        ("INNGEST_EVENT_KEY", "a, b", "event_keys", ("a", "b")),
+        ("INNGEST_SIGNING_KEY", "signkey-test-00", "signing_key", "signkey-test-00"),
+        ("INNGEST_SIGNING_KEY_FALLBACK", "signkey-test-01", "signing_key_fallback", "signkey-test-01"),
+    ],
+)
+def test_dev_reads_the_variables_that_inngest_cli_reads(run, served, monkeypatch, name, value, option, expected):
+    monkeypatch.setenv(name, value)
+
+    result = run("dev")
+
+    assert result.exit_code == 0, result.output
+    assert getattr(served[0], option) == expected
+
+
+def test_the_command_line_is_stronger_than_a_variable(run, served, monkeypatch):
     monkeypatch.setenv("INNGEST_PORT", "9001")
-    monkeypatch.setenv("INNGEST_SDK_URL", URL)
-    monkeypatch.setenv("INNGEST_EVENT_KEY", "key")
 
-    run("dev")
+    run("dev", "--port", "9002")
 
-    assert (served[0].port, served[0].sdk_urls, served[0].event_keys) == (9001, (URL,), ("key",))
+    assert served[0].port == 9002
+
+
+def test_several_urls_and_keys_may_be_given_in_one(run, served):
+    run("dev", "-u", f"{URL},localhost:1/x", "--event-key", "a,b")
+
+    assert (served[0].sdk_urls, served[0].event_keys) == ((URL, "http://localhost:1/x"), ("a", "b"))
+
+
+def test_there_is_a_usual_port_for_workers_beside_the_usual_port_alone(run, served):
+    run("dev", "--port", "9000")
+    run("dev", "--port", "8288")
+    run("dev", "--connect-gateway-port", "0")
+
+    assert [options.connect_port for options in served] == [None, 8289, 0]
+
+
+def test_a_retry_interval_of_0_is_the_usual_backoff(run, served):
+    run("dev", "--retry-interval", "0")
+
+    assert served[0].retry_interval is None
+
+
+# --- Configuration files ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def here(monkeypatch, tmp_path):
+    """The directory in which commands run, far below the root of everything; and a home."""
+    directory = tmp_path / "project" / "deep"
+    directory.mkdir(parents=True)
+    monkeypatch.chdir(directory)
+    monkeypatch.setattr(Path, "home", lambda: tmp_path / "home")
+    return directory
+
+
+SAID = {"sdk-url": [URL], "no-discovery": True, "port": "9000", "retry-interval": 3, "event-key": "key"}
+
+
+@pytest.mark.parametrize("place", [".", "..", "../../home/.config/inngest"])
+def test_a_configuration_file_is_found(run, served, here, place):
+    file = here / place / "inngest.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(SAID))
+
+    result = run("dev")
+
+    assert result.exit_code == 0, result.output
+    assert "inngest.json" in result.stdout
+    (options,) = served
+    assert (options.sdk_urls, options.event_keys, options.port) == ((URL,), ("key",), 9000)
+    assert (options.discovery, options.retry_interval) == (False, 3.0)
+
+
+def test_everything_else_is_stronger_than_a_configuration_file(run, served, here, monkeypatch):
+    (here / "other.json").write_text(json.dumps(SAID))
+    (here / "inngest.json").write_text(json.dumps({"port": 1}))
+    monkeypatch.setenv("INNGEST_RETRY_INTERVAL", "5")
+
+    run("dev", "--config", "other.json", "--port", "9002")
+
+    assert (served[0].port, served[0].retry_interval, served[0].sdk_urls) == (9002, 5.0, (URL,))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "why"),
+    [
+        ("c.json", "{", "cannot be read"),
+        ("c.json", "[]", "expected an object"),
+        ("c.yaml", "port: 1", "is YAML, which steprig does not read"),
+        ("missing.json", None, "cannot be read"),
+    ],
+)
+def test_a_configuration_file_that_is_of_no_use(run, served, here, name, content, why):
+    if content is not None:
+        (here / name).write_text(content)
+
+    result = run("dev", "--config", name)
+
+    assert result.exit_code == 2
+    assert why in " ".join(result.stderr.replace("\u2502", " ").split())
+    assert not served
+
+
+def test_one_that_was_only_found_is_left_out_and_told(run, served, here):
+    (here / "inngest.yml").write_text("port: 1")
+
+    result = run("dev")
+
+    assert "is YAML" in result.stderr
+    assert served[0].port == 8288
+
+
+def test_a_value_of_a_configuration_file_that_makes_no_sense_is_named(run, served, here):
+    (here / "inngest.json").write_text(json.dumps({"port": "many"}))
+
+    result = run("dev")
+
+    assert result.exit_code == 2
+    assert "--port" in result.stderr
 
 
 def test_a_url_may_leave_out_its_scheme(run, served):
@@ -118,7 +250,22 @@ def test_wrong_usage_ends_with_2_and_names_the_option(run, served, arguments):
     assert not served
 
 
-@pytest.mark.parametrize("arguments", [("--no-ui",), ("--tick", "150"), ("--queue-workers", "100"), ("--in-memory",)])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--no-ui",),
+        ("--tick", "150"),
+        ("--queue-workers", "100"),
+        ("--in-memory",),
+        ("--connect-gateway-grpc-port", "50052"),
+        ("--connect-executor-grpc-port", "50053"),
+        ("--debug-api-port", "7777"),
+        ("--postgres-max-idle-conns", "1"),
+        ("--postgres-max-open-conns", "1"),
+        ("--postgres-conn-max-idle-time", "1"),
+        ("--postgres-conn-max-lifetime", "1"),
+    ],
+)
 def test_options_that_need_no_doing_are_taken_in_silence(run, served, arguments):
     result = run("dev", *arguments)
 
@@ -127,13 +274,19 @@ def test_options_that_need_no_doing_are_taken_in_silence(run, served, arguments)
 
 @pytest.mark.parametrize(
     "arguments",
-    [("--persist",), ("--sqlite-dir", "x"), ("--config", "inngest.json"), ("--connect-gateway-port", "8289")],
+    [
+        ("--postgres-uri", "postgres://x"),
+        ("--redis-uri", "redis://x"),
+        ("--system-trace-endpoint", "x"),
+        ("--system-trace-url-path", "/x"),
+        ("--json",),
+    ],
 )
-def test_options_that_are_not_heeded_are_named(run, served, arguments):
+def test_options_that_are_not_heeded_are_named_with_the_reason(run, served, arguments):
     result = run("dev", *arguments)
 
     assert result.exit_code == 0
-    assert f"{arguments[0]} is not supported yet" in result.stderr
+    assert f"{arguments[0]} has no effect: " in result.stderr
     assert len(served) == 1
 
 

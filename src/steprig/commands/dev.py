@@ -1,20 +1,27 @@
 """`steprig dev`: the embedded Inngest dev server in the foreground, until Ctrl-C."""
 
 import errno
+import gc
 import logging
+import socket
 import threading
 from concurrent.futures import CancelledError
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 from steprig.commands.foreground import Foreground
 
 if TYPE_CHECKING:
     from steprig.inngest import DevServer
-    from steprig.kernel import Clock
+    from steprig.kernel import Clock, Journal
+
+DEFAULT_CONNECT_PORT: Final = 8289
+
+_PORTS_TRIED: Final = 100
 
 
 class LogLevel(StrEnum):
@@ -49,9 +56,12 @@ class DevOptions:
     discovery: bool
     poll_interval: float | None
     retry_interval: float | None
+    connect_port: int | None
     clock: ClockName
+    kept_in: Path | None
     event_keys: tuple[str, ...]
     signing_key: str | None
+    signing_key_fallback: str | None
     log_level: LogLevel
     show_runs: bool
 
@@ -69,14 +79,18 @@ def serve(options: DevOptions) -> None:
         from steprig.inngest import DevServer  # takes its time, in which Ctrl-C is to do no harm
 
         clock = stack.enter_context(_clock(options.clock))
+        connect_port = None if options.connect_port is None else _free_port(options.host, options.connect_port)
         server = DevServer(
             options.port,
             host=options.host,
             strict_port=True,
             clock=clock,
+            journal=_journal(options.kept_in, stack),
             sdk_urls=options.sdk_urls,
             event_keys=options.event_keys,
             signing_key=options.signing_key,
+            signing_key_fallback=options.signing_key_fallback,
+            connect_port=connect_port,
             retry_interval=None if options.retry_interval is None else timedelta(seconds=options.retry_interval),
             poll_interval=options.poll_interval,
             crons=True,
@@ -85,7 +99,8 @@ def serve(options: DevOptions) -> None:
         )
         _tell_news(server, foreground, stack, with_runs=options.show_runs)
         stack.enter_context(server)
-        foreground.say(_welcome(server.origin, options))
+        _keep_from_collector()
+        foreground.say(_welcome(server.origin, options, connect_port))
         for url in options.sdk_urls:
             threading.Thread(target=_tell_if_unsynced, args=(server, url, foreground), daemon=True).start()
         foreground.run()
@@ -104,6 +119,12 @@ def what_to_try(error: BaseException) -> str:
     return "\nChoose another --port or --host." if cause.errno in (errno.EACCES, errno.EADDRNOTAVAIL) else ""
 
 
+def _keep_from_collector() -> None:
+    """Have the garbage collector look at nothing again that is there by now: it would halt every call for longer."""
+    gc.collect()
+    gc.freeze()
+
+
 def _clock(name: ClockName) -> "Clock":
     from steprig.kernel import RealClock, VirtualClock
 
@@ -116,13 +137,50 @@ def _tell_news(server: "DevServer", foreground: Foreground, stack: ExitStack, *,
     stack.callback(server.journal.listen(News(foreground.say, server.timeline if with_runs else None)))
 
 
-def _welcome(origin: str, options: DevOptions) -> str:
+def _welcome(origin: str, options: DevOptions, connect_port: int | None) -> str:
     pace = "skipping sleeps" if options.clock is ClockName.SKIP else "in real time"
     looks = " Looking for apps on this machine's usual ports." if options.discovery else ""
-    return (
-        f"Inngest dev server at {origin}, {pace}. Ctrl-C stops it.\n"
-        f"SDKs find it with INNGEST_DEV={origin}.{looks} Waiting for apps."
-    )
+    lines = [
+        f"Inngest dev server at {origin}, {pace}. Ctrl-C stops it.",
+        f"SDKs find it with INNGEST_DEV={origin}.{looks} Waiting for apps.",
+    ]
+    if connect_port is not None:
+        moved = f", as {options.connect_port} is in use" if connect_port != options.connect_port else ""
+        lines.insert(1, f"Workers connect on port {connect_port}{moved if options.connect_port else ''}.")
+    if options.kept_in is not None:
+        lines.insert(1, f"What it is told is kept in {_file_in(options.kept_in)}.")
+    return "\n".join(lines)
+
+
+def _journal(directory: Path | None, stack: ExitStack) -> "Journal | None":
+    """Where runs are kept, if not in memory.
+
+    Raises:
+        SteprigError: The file cannot be used.
+    """
+    if directory is None:
+        return None
+    from steprig.kernel import SqliteJournal
+
+    with suppress(OSError):  # the journal says what is wrong
+        directory.mkdir(parents=True, exist_ok=True)
+    return stack.enter_context(closing(SqliteJournal(_file_in(directory))))
+
+
+def _file_in(directory: Path) -> Path:
+    return directory / "steprig.db"
+
+
+def _free_port(host: str, first: int) -> int:
+    """The first port from `first` on that is free; any for 0."""
+    for port in range(first, min(first + _PORTS_TRIED, 65535) + 1):
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with suppress(OSError):
+                sock.bind((host, port))
+                free: int = sock.getsockname()[1]
+                return free
+    return first  # the start says what is wrong
 
 
 def _tell_if_unsynced(server: "DevServer", url: str, foreground: Foreground) -> None:
