@@ -1,0 +1,39 @@
+"""What goes wrong in a workflow test by the test's own doing."""
+
+from collections.abc import Iterable
+
+from steprig.errors import SteprigError
+
+
+class UnknownResourceError(SteprigError, KeyError):
+    """No resource or mock of that name. The message names those there are."""
+
+    def __init__(self, name: str, known: Iterable[str], *, what: str = "resource") -> None:
+        super().__init__(
+            f"there is no {what} {name!r}; known: {', '.join(map(repr, known)) or 'none'}. "
+            f"Make it first: await self.create_test_resource({name!r}, factory)"
+        )
+
+    def __str__(self) -> str:
+        return str(self.args[0])  # a KeyError would show its repr
+
+
+class UnusableWorkflowError(SteprigError, TypeError):
+    """What was given as a workflow is none, or its runner is not installed."""
+
+
+class WorkflowInputError(SteprigError, ValueError):
+    """A workflow would never see an input as it was meant. Raised before anything runs."""
+
+
+class OutputPathError(SteprigError, LookupError):
+    """A path leads to no output. The message says what there is."""
+
+
+class NotSetUpError(SteprigError, RuntimeError):
+    """A test case is used before its set-up or after its end."""
+
+
+def count(number: int, noun: str) -> str:
+    """`1 call`, `2 calls`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"

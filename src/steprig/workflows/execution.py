@@ -1,0 +1,77 @@
+"""Runs a workflow by its runner, within a time limit, and makes one result of whatever comes."""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from time import perf_counter
+from typing import Any
+
+from steprig.workflows.errors import WorkflowInputError
+from steprig.workflows.log_capture import captured_logs
+from steprig.workflows.result import WorkflowTestResult
+from steprig.workflows.run import Resources, WorkflowRun
+from steprig.workflows.runners import WorkflowRunner, runner_for
+
+logger = logging.getLogger("steprig.workflows")
+
+
+async def execute(
+    workflow: object, inputs: Mapping[str, Any] | None, resources: Resources, *, timeout: float, capture_logs: bool
+) -> WorkflowTestResult:
+    """Run a workflow to its end. For the arguments see `AsyncWorkflowTestCase.execute_workflow`.
+
+    Raises:
+        AssertionError: It took longer than `timeout` seconds.
+        UnusableWorkflowError: Nothing can run it.
+        WorkflowInputError: It would never see an input as it was meant.
+    """
+    if inputs is not None and not isinstance(inputs, Mapping):
+        raise WorkflowInputError(f"the inputs of a workflow are a dict from names to values; got {inputs!r}")
+    runner, run = runner_for(workflow), WorkflowRun(resources)
+    name, began = runner.name_of(workflow), perf_counter()
+    logger.debug("run of workflow %r begins (%s)", name, run.id)
+    with captured_logs(enabled=capture_logs) as lines:
+        failure = await _run(runner, workflow, inputs or {}, run, name, timeout)
+    result = _result(name, run, failure, lines, perf_counter() - began)
+    logger.debug("run of workflow %r: %s after %.3f s", name, result.status, result.execution_time)
+    return result
+
+
+async def _run(
+    runner: WorkflowRunner, workflow: object, inputs: Mapping[str, Any], run: WorkflowRun, name: str, timeout: float
+) -> Exception | None:
+    limit = asyncio.timeout(timeout)
+    try:
+        async with limit:
+            await runner.run(workflow, inputs, run)
+    except WorkflowInputError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the workflow's, kept in the result
+        if limit.expired():
+            finished = ", ".join(run.outputs) or "none"
+            raise AssertionError(
+                f"the workflow {name!r} was stopped, as it took longer than {timeout:g} s; nodes finished: {finished}"
+            ) from None
+        return error
+    return None
+
+
+def _result(
+    name: str, run: WorkflowRun, failure: Exception | None, lines: list[str], seconds: float
+) -> WorkflowTestResult:
+    errors = [*run.errors] if failure is None else [*run.errors, (name, failure)]
+    return WorkflowTestResult(
+        status="failed" if errors else "success",
+        outputs=run.outputs,
+        errors=errors,
+        error=_in_words(errors),
+        execution_time=seconds,
+        node_timings=run.timings,
+        logs=lines,
+        steps=run.steps,
+        run_id=run.id,
+    )
+
+
+def _in_words(errors: list[tuple[str, BaseException]]) -> str | None:
+    return "; ".join(f"{node!r} failed: {type(error).__name__}: {error}" for node, error in errors) or None

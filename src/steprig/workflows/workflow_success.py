@@ -1,0 +1,30 @@
+"""Runs a workflow outside of a test case."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from steprig.workflows.cleanup import CleanupStack
+from steprig.workflows.execution import execute
+from steprig.workflows.mock_registry import MockResourceRegistry
+from steprig.workflows.resources import TestResources
+
+
+async def assert_workflow_succeeds(
+    workflow: object, inputs: Mapping[str, Any] | None = None, runtime: Any = None, timeout: float = 30.0
+) -> dict[str, Any]:
+    """Run a workflow, and fail with its errors unless it succeeds.
+
+    Args:
+        workflow: As for `AsyncWorkflowTestCase.execute_workflow`.
+        inputs: Its inputs.
+        runtime: A runtime of kailash, whose resources the workflow gets; the run has one of its own.
+        timeout: Seconds.
+
+    Returns:
+        What each node gave.
+    """
+    resources = getattr(runtime, "resource_registry", None) or TestResources(MockResourceRegistry(), CleanupStack())
+    result = await execute(workflow, inputs, resources, timeout=timeout, capture_logs=True)
+    if result.status != "success":
+        raise AssertionError(f"the workflow failed: {result.error}\n{result.get_logs()}")
+    return result.outputs
