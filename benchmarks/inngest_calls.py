@@ -193,6 +193,7 @@ def main() -> int:
     rows = [
         ("floor: one direct call", took["floor"] * 1e3, "ms", None, None),
         ("a step, to the floor", step / took["floor"], "x", 2.0, "at most"),
+        ("ten steps, to ten calls of the floor", took["steps"] / STEPS / took["floor"], "x", 2.5, "at most"),
         ("event to end, no steps, to the floor", took["empty"] / took["floor"], "x", 3.5, "at most"),
         ("500 at once, of the floor's throughput", took["floor 500"] / took["500"], "x", 0.6, "at least"),
         ("floor: 500 direct calls at once", took["floor 500"] * 1e3, "ms", None, None),

@@ -1,0 +1,141 @@
+"""Starting, stopping and resetting."""
+
+import socket
+import threading
+
+import grpc
+import pytest
+from durabletask.client import TaskHubGrpcClient
+
+from steprig.durabletask import BackendStartupError, InMemoryOrchestrationBackend, create_test_backend
+
+from .stage import RawWorker, until
+
+
+def empty(ctx, value):
+    return value
+
+
+def threads():
+    return {thread for thread in threading.enumerate() if thread.name.startswith("steprig")}
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def test_a_backend_starts_and_stops_again_and_again_on_one_port():
+    backend = InMemoryOrchestrationBackend(port=free_port())
+    port = backend.port
+    for _ in range(5):
+        assert backend.start() == f"localhost:{port}"
+        with TaskHubGrpcClient(host_address=backend.address) as client:
+            assert client.get_orchestration_state("none") is None
+        backend.stop()
+        backend.stop()
+    assert not threads()
+
+
+def test_the_arguments_are_those_of_the_sdk():
+    port = free_port()
+    backend = create_test_backend(port, 100)
+    assert backend.port == port
+    backend.stop(grace=1.0)
+    backend = InMemoryOrchestrationBackend(100, port)
+    assert backend.start() == f"localhost:{port}"
+    backend.stop()
+
+
+def test_both_loopback_addresses_answer():
+    with create_test_backend(0) as backend:
+        for host in ("127.0.0.1", "[::1]"):
+            with TaskHubGrpcClient(host_address=f"{host}:{backend.port}") as client:
+                assert client.get_orchestration_state("none") is None
+
+
+def test_a_port_that_is_taken_is_told():
+    with create_test_backend(0) as backend, pytest.raises(BackendStartupError, match=str(backend.port)):
+        create_test_backend(backend.port)
+
+
+def test_a_backend_that_runs_cannot_be_started_again():
+    with create_test_backend(0) as backend, pytest.raises(RuntimeError, match="runs already"):
+        backend.start()
+
+
+def test_what_is_known_survives_a_stop():
+    with create_test_backend(0) as backend:
+        with TaskHubGrpcClient(host_address=backend.address) as client:
+            client.schedule_new_orchestration("any", instance_id="one")
+        backend.stop()
+        backend.start()
+        with TaskHubGrpcClient(host_address=backend.address) as client:
+            assert client.get_orchestration_state("one") is not None
+
+
+def test_a_reset_forgets_everything_and_workers_stay(stage):
+    worker = RawWorker(stage)
+    stage.schedule("any", instance_id="one")
+    stale = worker.next()
+    waiting = []
+    waiter = threading.Thread(
+        target=lambda: waiting.append(stage.client.wait_for_orchestration_completion("one", timeout=20))
+    )
+    waiter.start()
+    until(lambda: stage.backend._running[1].engine.waiters._number)
+    stage.backend.reset()
+    waiter.join()
+    assert waiting == [None]
+    assert stage.status("one") is None
+    worker.finish(stale)
+    assert stage.status("one") is None
+    stage.schedule("any", instance_id="one")
+    worker.finish(worker.next())
+    assert stage.wait("one").get_output() == "done"
+    worker.close()
+
+
+def _wait_in_vain(stage):
+    with pytest.raises(grpc.RpcError):
+        stage.wait("never")
+
+
+def test_stopping_does_not_wait_for_streams_and_waits(stage):
+    stage.work([empty])
+    stage.output(empty, 1)
+    waiter = threading.Thread(target=_wait_in_vain, args=(stage,))
+    waiter.start()
+    until(lambda: stage.backend._running[1].engine.waiters._number)
+    stopping = threading.Thread(target=stage.backend.stop)
+    stopping.start()
+    stopping.join(timeout=5)
+    assert not stopping.is_alive()
+    waiter.join()
+
+
+def test_runs_are_on_the_timeline(shared_timeline):
+    run = shared_timeline
+    assert (run.name, run.status.value, bytes(run.output)) == ("counting", "completed", b"2")
+    assert [(span.kind, span.status.value) for span in run.spans] == [("activity", "completed"), ("event", "completed")]
+
+
+def do_one(_, value):
+    return value
+
+
+def counting(ctx, _):
+    value = yield ctx.call_activity(do_one, input=1)
+    yield ctx.wait_for_external_event("go")
+    return value + 1
+
+
+@pytest.fixture
+def shared_timeline(stage):
+    stage.work([counting, do_one])
+    instance_id = stage.schedule(counting)
+    until(lambda: "taskCompleted" in stage.kinds(instance_id))
+    stage.client.raise_orchestration_event(instance_id, "go")
+    stage.wait(instance_id)
+    return stage.backend.timeline.run(instance_id)

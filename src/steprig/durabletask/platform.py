@@ -1,0 +1,116 @@
+"""The backend as a part that plugs into a rig."""
+
+import asyncio
+import logging
+
+from steprig.durabletask.dispatch import LEASE_GRACE
+from steprig.durabletask.engine import Engine
+from steprig.durabletask.pb import aio
+from steprig.durabletask.projection import project
+from steprig.durabletask.records import ORCHESTRATION
+from steprig.durabletask.resuming import resume
+from steprig.durabletask.service import service
+from steprig.errors import SteprigError
+from steprig.kernel import Rig
+
+_log = logging.getLogger(__name__)
+
+_OPTIONS = (
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    ("grpc.so_reuseport", 0),  # or two backends could share a port, and a client get either
+)
+
+_TRIES = 20
+_GRACE = 0.5
+"""Real seconds that calls get to end by themselves when the server stops."""
+
+
+class BackendStartupError(SteprigError):
+    """The backend could not listen. The message says where."""
+
+
+class DurableTaskPlatform:
+    """An engine and the gRPC server in front of it, on a rig's loop.
+
+    Args:
+        port: On 127.0.0.1 and, where there is one, ::1; 0 for a free one.
+        max_history_size: How many events the history of one execution may have.
+        lease_grace: See `dispatch.LEASE_GRACE`.
+    """
+
+    def __init__(self, port: int, *, max_history_size: int, lease_grace: float = LEASE_GRACE) -> None:
+        self.port = port
+        self.grace: float | None = None
+        """Real seconds that calls get to end by themselves; None for a short time."""
+        self._max_history_size = max_history_size
+        self._lease_grace = lease_grace
+        self._engine: Engine | None = None
+        self._server: aio.Server = None
+
+    @property
+    def engine(self) -> Engine:
+        """The engine of a platform that runs."""
+        if self._engine is None:
+            raise RuntimeError("the backend is not started")
+        return self._engine
+
+    async def start(self, rig: Rig) -> None:
+        """See `Platform.start`."""
+        rig.timeline.add(ORCHESTRATION, project)
+        self._engine = Engine(rig, max_history_size=self._max_history_size, lease_grace=self._lease_grace)
+        try:
+            resume(self._engine)
+            self._server, self.port = await _listening(self._engine, self.port)
+        except BaseException:
+            self._engine.stop()
+            raise
+        _log.info("Durable Task backend listens on port %d", self.port)
+
+    async def stop(self) -> None:
+        """See `Platform.stop`. Streams end first: a worker that stops at the same time must not wait for its own."""
+        engine, self._engine = self.engine, None
+        engine.stop()
+        await self._server.stop(_GRACE if self.grace is None else self.grace)
+        self._server = None
+
+
+async def _listening(engine: Engine, port: int) -> tuple[aio.Server, int]:
+    """A server that listens on one port of both loopback addresses."""
+    for _ in range(_TRIES):
+        server = aio.server(options=_OPTIONS)
+        server.add_generic_rpc_handlers((service(engine),))
+        try:
+            bound = server.add_insecure_port(f"127.0.0.1:{port}")
+        except RuntimeError as error:
+            raise BackendStartupError(
+                f"port {port} of 127.0.0.1 cannot be listened on; stop what does, or pass port=0 for a free one"
+            ) from error
+        if _bind_ipv6(server, bound) or port:
+            await server.start()
+            return server, bound
+        await server.stop(None)
+        await asyncio.sleep(0)
+    raise BackendStartupError(f"no port that is free on both 127.0.0.1 and ::1 was found in {_TRIES} tries")
+
+
+def _bind_ipv6(server: aio.Server, port: int) -> bool:
+    """Whether the port is free on ::1, too, or there is no such address."""
+    if not _has_ipv6():
+        return True
+    try:
+        server.add_insecure_port(f"[::1]:{port}")
+    except RuntimeError:
+        return False
+    return True
+
+
+def _has_ipv6() -> bool:
+    import socket
+
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
