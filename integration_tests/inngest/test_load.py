@@ -121,7 +121,7 @@ def test_memory_is_bounded_by_what_is_retained():
         stage.calls.clear()
 
         # The connections that were used are kept for a second, and are larger than all else.
-        until(lambda: traced() < 1_700_000, "50 runs of 10 kB, as much again for what is kept once, and answers' headers")
+        until(lambda: traced() < 1_700_000, "50 runs of 10 kB, and as much again for what is kept once")
         tracemalloc.stop()
         stage.close()
         assert len(dev.timeline.runs()) == 50

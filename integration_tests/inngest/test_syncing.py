@@ -122,24 +122,28 @@ def test_an_app_that_fails_says_with_which_code(with_server, port):
         assert stage.http.get("/dev").json()["handlers"][0]["sdk"]["error"] == "url_not_found"
 
 
-def test_an_app_is_not_asked_again_where_that_is_not_wanted(with_server, port):
+def test_an_app_that_has_registered_is_not_asked_again_where_that_is_not_wanted(with_server, port, monkeypatch):
     asked = []
 
-    async def answer(request):
-        asked.append(request.method)
+    async def register(request):
+        asked.append("app")
         body = {"appname": "quiet", "url": str(request.url), "sdk": "py:v1", "functions": []}
         async with httpx.AsyncClient(timeout=PATIENCE) as http:
             (await http.post(f"{stage.dev.origin}/fn/register", json=body)).raise_for_status()
         return JSONResponse({"ok": True}, headers={"x-inngest-sdk": "py:v1"})
 
-    stage = with_server(sdk_urls=[f"http://127.0.0.1:{port}/sdk"])
-    with UvicornTestServer(Starlette(routes=[Route("/sdk", answer, methods=["PUT"])]), port=port, strict_port=True):
-        stage.dev.sync(f"http://127.0.0.1:{port}/sdk")
-        the_app(stage, name="quiet")
-        number = len(asked)
-        stage.clock.advance(hours=1)
+    async def refuse(request):
+        asked.append("other")
+        return JSONResponse({}, 404)
 
-        assert len(asked) == number <= 2
+    monkeypatch.setattr(syncing, "_RETRY_EVERY", 0.02)
+    routes = [Route("/app", register, methods=["PUT"]), Route("/other", refuse, methods=["PUT"])]
+    stage = with_server(sdk_urls=[f"http://127.0.0.1:{port}/{name}" for name in ("app", "other")])
+    with UvicornTestServer(Starlette(routes=routes), port=port, strict_port=True):
+        the_app(stage, name="quiet", connected=True)
+        until(lambda: asked.count("other") > 5)
+
+    assert asked.count("app") == 1
 
 
 # --- Found on this machine --------------------------------------------------------------------------------
