@@ -58,8 +58,7 @@ def app_routes(platform: InngestPlatform) -> list[Route]:
                 },
                 "functions": functions,
                 "handlers": [
-                    {"sdk": _sdk_json(app, platform.syncer.error_of(app.url))}
-                    for app in platform.engine.apps
+                    {"sdk": _sdk_json(app, platform.syncer.error_of(app.url))} for app in platform.engine.apps
                 ],
                 "isSingleNodeService": False,
                 "isMissingSigningKey": False,
