@@ -101,7 +101,9 @@ def test_side_effects_follow_one_another_and_then_say_that_they_are_used_up():
     run(use())
 
 
-@pytest.mark.parametrize("effect", [AsyncMock(return_value=7), Mock(return_value=7), lambda *_: 7], ids=str)
+@pytest.mark.parametrize(
+    "effect", [AsyncMock(return_value=7), Mock(return_value=7), lambda *_: 7], ids=["async mock", "mock", "function"]
+)
 def test_a_side_effect_may_be_any_function(effect):
     _, mock = made()
     mock.post.side_effect = effect
