@@ -134,8 +134,8 @@ def test_a_server_stops_while_calls_hang(hanging):
 
 @pytest.fixture
 def patient_stage():
-    """Its clock moves by hand alone: a retry waits until the test says that it is time."""
-    with VirtualClock(auto=False) as clock, DevServer(clock=clock) as dev:
+    """Its clock moves by hand alone: a retry waits until the test says that a minute has passed."""
+    with VirtualClock(auto=False) as clock, DevServer(clock=clock, retry_interval=timedelta(minutes=1)) as dev:
         stage = Stage(STACKS[0], dev)
         yield stage
         stage.close()
@@ -160,7 +160,7 @@ def test_a_run_survives_the_death_of_its_app_in_the_middle_of_a_step(patient_sta
 
         stage.clock.advance(minutes=1)  # to an attempt that finds nobody
         app.start()
-        stage.clock.advance(minutes=2)
+        stage.clock.advance(minutes=1)
 
         run = stage.ended(run_id)
 
