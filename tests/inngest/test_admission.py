@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from itertools import count
 
 import pytest
 
@@ -17,7 +16,6 @@ class Burst:
     def __init__(self, calls: int) -> None:
         self.calls = calls
         self.admission = Admission()
-        self.names = count()
         self.under_way = self.most = 0
 
     async def take(self, call: Callable[[], Awaitable[object]]) -> float:
@@ -27,14 +25,13 @@ class Burst:
         return asyncio.get_running_loop().time() - began
 
     async def one(self, call):
-        name, let_in = next(self.names), asyncio.Event()
-        self.admission.ask(name, let_in.set)
-        await let_in.wait()
-        self.under_way += 1
-        self.most = max(self.most, self.under_way)
-        await call()
-        self.under_way -= 1
-        self.admission.leave(name)
+        async with self.admission:
+            self.under_way += 1
+            self.most = max(self.most, self.under_way)
+            try:
+                await call()
+            finally:
+                self.under_way -= 1
 
 
 class BusyApp:
@@ -107,25 +104,44 @@ def test_a_few_slow_calls_among_many_quick_ones_do_not_slow_them_down():
     assert run(Burst(1000).take(lambda: asyncio.sleep(next(seconds)))) <= 1.0
 
 
-def test_few_calls_begin_or_are_gone_on_with_in_one_turn_of_the_loop():
+def test_a_call_that_is_cancelled_while_it_waits_takes_no_place():
     async def scenario():
-        admission, in_this_turn, most = Admission(width=1000), 0, 0
+        burst, never = Burst(24), asyncio.Event()
+        stuck = asyncio.create_task(burst.take(never.wait))
+        await asyncio.sleep(0)
+        waiting = [asyncio.create_task(burst.one(never.wait)) for _ in range(10)]
+        await asyncio.sleep(0)
+        for task in waiting:
+            task.cancel()
+        await asyncio.wait(waiting)
+        stuck.cancel()
+        await asyncio.wait([stuck])
 
-        def work():
-            nonlocal in_this_turn, most
-            in_this_turn += 1
-            most = max(most, in_this_turn)
+        burst.calls = 24
+        await burst.take(lambda: asyncio.sleep(0.001))
+        assert burst.under_way == 0
 
-        async def go_on():
-            await admission.turn()
-            work()
+    run(scenario())
 
-        for name in range(100):
-            admission.ask(name, work)
-        others = asyncio.gather(*(go_on() for _ in range(100)))
-        while not others.done():
-            in_this_turn = 0
-            await asyncio.sleep(0)
-        return most
 
-    assert 1 <= run(scenario()) <= 16
+def test_a_call_that_is_cancelled_as_it_is_let_in_gives_its_place_back():
+    async def scenario():
+        admission, go_on = Admission(width=1), asyncio.Event()
+
+        async def call():
+            async with admission:
+                await go_on.wait()
+
+        async def call_and_cancel_the_next():
+            await call()  # at the end of which the next is let in
+            second.cancel()
+
+        first, second = asyncio.create_task(call_and_cancel_the_next()), asyncio.create_task(call())
+        await asyncio.sleep(0)
+        go_on.set()
+        await asyncio.wait([first, second])
+
+        async with asyncio.timeout(0.001), admission:  # sooner than one would be let in who has to wait
+            return second.cancelled()
+
+    assert run(scenario())

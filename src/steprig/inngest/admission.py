@@ -3,8 +3,8 @@
 import asyncio
 import math
 from collections import deque
-from collections.abc import Callable, Hashable
-from typing import Generic, TypeVar
+from types import TracebackType
+from typing import Any
 
 _LEAST_PATIENCE = 0.02
 _FAR_LONGER = 3
@@ -12,12 +12,11 @@ _GAIN = 1.4
 _PERIOD = 0.05
 _A_TURN = 8
 
-Go = Callable[[], object]
-CallT = TypeVar("CallT", bound=Hashable)
+_Call = asyncio.Task[Any]
 
 
-class Admission(Generic[CallT]):
-    """Lets calls begin a few at a time. Those that wait are no tasks yet: there may be thousands.
+class Admission:
+    """Lets calls begin a few at a time; entered around each call, in a task of its own.
 
     An app that is busy has done a burst of hundreds of calls no sooner when it gets them all at once: that costs
     memory and connections, and nothing else. But one that waits for something has. And calls may be slow, and
@@ -36,31 +35,50 @@ class Admission(Generic[CallT]):
         self._width = _Width(width)
         self._patience = _Patience()
         self._turns = _Turns()
-        self._began: dict[CallT, float] = {}
-        self._counted: dict[CallT, float] = {}
+        self._began: dict[_Call, float] = {}
+        self._counted: dict[_Call, float] = {}
         """Those under way that count, the oldest first, and when each was let in."""
-        self._waiting: deque[tuple[CallT, Go]] = deque()
+        self._waiting: deque[tuple[asyncio.Future[None], _Call]] = deque()
         self._check: asyncio.TimerHandle | None = None
 
-    def ask(self, call: CallT, go: Go) -> None:
-        """Have `go` called, once, as soon as the call may be made, maybe at once. `leave` has to follow."""
-        loop = asyncio.get_running_loop()
+    async def __aenter__(self) -> None:
+        await self._enter()
+        try:
+            await self._turns.next()
+        except asyncio.CancelledError:
+            self._leave()
+            raise
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._leave()
+        if error is None:
+            await self._turns.next()
+
+    async def _enter(self) -> None:
+        loop, call = asyncio.get_running_loop(), _this_call()
         if not self._waiting:
             if len(self._counted) < self._width.now:
-                self._let_in(call, go, loop.time())
+                self._let_in(call, loop.time())
                 return
             self._width.begin(loop.time())
             self._patience.begin()
-        self._waiting.append((call, go))
+        admitted = loop.create_future()
+        self._waiting.append((admitted, call))
         self._check_later()
+        try:
+            await admitted
+        except asyncio.CancelledError:
+            if admitted.done() and not admitted.cancelled():
+                self._leave()
+            raise
 
-    async def turn(self) -> None:
-        """Wait until it is a call's turn to be gone on with, which may be now."""
-        await self._turns.next()
+    def _let_in(self, call: _Call, now: float) -> None:
+        self._began[call] = self._counted[call] = now
 
-    def leave(self, call: CallT) -> None:
-        """The call is over."""
-        now = asyncio.get_running_loop().time()
+    def _leave(self) -> None:
+        call, now = _this_call(), asyncio.get_running_loop().time()
         self._counted.pop(call, None)
         took = now - self._began.pop(call)
         if self._waiting:
@@ -68,13 +86,12 @@ class Admission(Generic[CallT]):
             self._width.ended(now)
         self._admit(now)
 
-    def _let_in(self, call: CallT, go: Go, now: float) -> None:
-        self._began[call] = self._counted[call] = now
-        self._turns.take(go)
-
     def _admit(self, now: float) -> None:
         while self._waiting and len(self._counted) < self._width.now:
-            self._let_in(*self._waiting.popleft(), now)
+            admitted, call = self._waiting.popleft()
+            if not admitted.done():
+                self._let_in(call, now)
+                admitted.set_result(None)
 
     def _check_later(self) -> None:
         """Look again when the oldest call has taken too long."""
@@ -142,32 +159,36 @@ class _Patience:
 
 
 class _Turns:
-    """Lets a few things be done in each turn of the loop; the others wait for the next."""
+    """Lets a few pass in each turn of the loop; the others wait for the next."""
 
     def __init__(self) -> None:
-        self._done = 0
-        self._waiting: deque[Go] = deque()
-
-    def take(self, go: Go) -> None:
-        """Have `go` called when it is its turn, maybe at once."""
-        if self._done == 0:
-            asyncio.get_running_loop().call_soon(self._turn_over)
-        if self._done < _A_TURN and not self._waiting:
-            self._done += 1
-            go()
-        else:
-            self._waiting.append(go)
+        self._passed = 0
+        self._waiting: deque[asyncio.Future[None]] = deque()
 
     async def next(self) -> None:
         """Wait until it is one's turn, which may be now."""
-        turn = asyncio.get_running_loop().create_future()
-        self.take(lambda: turn.done() or turn.set_result(None))
-        if not turn.done():
-            await turn
+        loop = asyncio.get_running_loop()
+        if self._passed == 0:
+            loop.call_soon(self._turn_over)
+        if self._passed < _A_TURN and not self._waiting:
+            self._passed += 1
+            return
+        turn = loop.create_future()
+        self._waiting.append(turn)
+        await turn
 
     def _turn_over(self) -> None:
-        self._done = min(len(self._waiting), _A_TURN)
-        for _ in range(self._done):
-            self._waiting.popleft()()
-        if self._done:
+        self._passed = 0
+        while self._waiting and self._passed < _A_TURN:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                self._passed += 1
+                turn.set_result(None)
+        if self._passed:
             asyncio.get_running_loop().call_soon(self._turn_over)
+
+
+def _this_call() -> _Call:
+    call = asyncio.current_task()
+    assert call is not None, "calls are made by tasks"
+    return call

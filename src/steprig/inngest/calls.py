@@ -2,13 +2,12 @@
 
 import asyncio
 import logging
-from functools import partial
 from typing import Protocol
 
 from steprig.inngest.admission import Admission
 from steprig.inngest.call_request import CallRequest
 from steprig.inngest.flow.slots import Limits, Slots
-from steprig.inngest.records import Job, JobId, RunId
+from steprig.inngest.records import Job, RunId
 from steprig.inngest.replies import NoReply, Reply
 from steprig.inngest.run_timers import RunTimers
 from steprig.inngest.state import RunState
@@ -53,7 +52,7 @@ class Calls:
         self._transport = transport
         self._timers = timers
         self._callers = callers
-        self._admission: Admission[JobId] = Admission()
+        self._admission = Admission()
         self._slots = Slots()
         self._tasks: set[asyncio.Task[None]] = set()
         self._queued: set[Work] = set()
@@ -90,35 +89,31 @@ class Calls:
         self._slots.ask(limits, score, lambda: self._begin(run_id, job, limits, work))
 
     def _begin(self, run_id: RunId, job: Job, limits: Limits, work: Work) -> None:
-        self._admission.ask(job.id, partial(self._start, run_id, job, limits, work))
-
-    def _start(self, run_id: RunId, job: Job, limits: Limits, work: Work) -> None:
         self._queued.discard(work)
         if self._stopped:
             work.done()
             return
-        task = self._rig.loop.create_task(self._make(run_id, job))
+        task = self._rig.loop.create_task(self._make(run_id, job, work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         if limits:
             task.add_done_callback(lambda _: self._slots.give_back(limits))
-        task.add_done_callback(lambda _: self._admission.leave(job.id))
-        task.add_done_callback(lambda _: work.done())
 
-    async def _make(self, run_id: RunId, job: Job) -> None:
-        try:
-            await self._call_and_go_on(run_id, job)
-        except NobodyReadyError as nobody:
-            nobody.when_ready(lambda: self._call(run_id, job))
-        except Exception as error:  # noqa: BLE001 - whatever it is, a run that nobody goes on with never ends
-            _log.exception("run %s cannot go on", run_id)
-            self._callers.give_up(run_id, error)
+    async def _make(self, run_id: RunId, job: Job, work: Work) -> None:
+        with work:
+            try:
+                await self._call_and_go_on(run_id, job)
+            except NobodyReadyError as nobody:
+                nobody.when_ready(lambda: self._call(run_id, job))
+            except Exception as error:  # noqa: BLE001 - whatever it is, a run that nobody goes on with never ends
+                _log.exception("run %s cannot go on", run_id)
+                self._callers.give_up(run_id, error)
 
     async def _call_and_go_on(self, run_id: RunId, job: Job) -> None:
-        call = self._callers.begin_call(run_id, job)
-        if call is None:
-            return
-        url, request = call
-        reply = await self._transport.call(url, job.step, request)
-        await self._admission.turn()
+        async with self._admission:
+            call = self._callers.begin_call(run_id, job)
+            if call is None:
+                return
+            url, request = call
+            reply = await self._transport.call(url, job.step, request)
         self._callers.end_call(run_id, job, reply)
