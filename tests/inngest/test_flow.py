@@ -11,8 +11,10 @@ from steprig.inngest.events import Event, EventId
 from steprig.inngest.flow.holds import Place, batched, debounced
 from steprig.inngest.flow.policy import Batch, Debounce, Key
 from steprig.inngest.flow.rates import Horizons, rate_limit_rate, throttle_rate
-from steprig.inngest.flow.slots import Slots, Taken
+from steprig.inngest.flow.slots import Row, Slots, Taken
+from steprig.inngest.flow.throttles import Throttle
 from steprig.inngest.functions import Slug
+from steprig.kernel import VirtualClock
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 PLACE = Place(Slug("app-fn"), "debounce", "")
@@ -72,16 +74,31 @@ def test_horizons_that_have_passed_are_forgotten():
 
 # --- Slots --------------------------------------------------------------------------------------------
 
+
+class OneClock:
+    """What slots need of a rig: its clock, here with callbacks run where time is moved."""
+
+    def __init__(self):
+        self.clock = VirtualClock(start=START, auto=False)
+
+    def call_at(self, when, callback, *, kind, label):
+        return self.clock.call_at(when, callback, kind=kind, label=label)
+
+
+def rig():
+    return OneClock()
+
+
 limits = st.lists(st.builds(Taken, st.sampled_from([("a",), ("b",), ("c",)]), st.just(2)), max_size=2).map(tuple)
 asking = st.lists(st.tuples(limits, st.integers(0, 3)), min_size=1, max_size=30)
 
 
 @given(asking=asking, choices=st.lists(st.integers(0, 1000), min_size=200, max_size=200))
 def test_places_are_never_exceeded_and_everybody_gets_one(asking, choices):
-    slots, under_way, done, choice = Slots(), [], [], iter(choices)
+    slots, under_way, done, choice = Slots(rig()), [], [], iter(choices)
 
     for index, (taken, score) in enumerate(asking):
-        slots.ask(taken, score, lambda index=index: under_way.append(index))
+        slots.ask(Row(taken, None), score, lambda index=index: under_way.append(index))
         if next(choice) % 2 and under_way:
             end_one(slots, asking, under_way, done, next(choice))
     while under_way:
@@ -102,10 +119,10 @@ def end_one(slots, asking, under_way, done, choice):
 
 
 def test_the_lowest_score_goes_first_and_ties_in_the_order_in_which_they_asked():
-    slots, order, one = Slots(), [], (Taken(("fn",), 1),)
+    slots, order, one = Slots(rig()), [], (Taken(("fn",), 1),)
 
     for name, score in (("now", 5), ("b", 2), ("c", 2), ("a", 1), ("d", 9)):
-        slots.ask(one, score, lambda name=name: order.append(name))
+        slots.ask(Row(one, None), score, lambda name=name: order.append(name))
     for _ in range(4):
         slots.give_back(one)
 
@@ -113,21 +130,21 @@ def test_the_lowest_score_goes_first_and_ties_in_the_order_in_which_they_asked()
 
 
 def test_one_whose_limit_is_exhausted_does_not_hold_up_others():
-    slots, order = Slots(), []
+    slots, order = Slots(rig()), []
     busy, free = (Taken(("busy",), 1),), (Taken(("free",), 1),)
 
-    slots.ask(busy, 0, lambda: order.append("first"))
-    slots.ask((*busy, *free), 1, lambda: order.append("both"))
-    slots.ask(free, 2, lambda: order.append("free"))
+    slots.ask(Row(busy, None), 0, lambda: order.append("first"))
+    slots.ask(Row((*busy, *free), None), 1, lambda: order.append("both"))
+    slots.ask(Row(free, None), 2, lambda: order.append("free"))
 
     assert order == ["first", "free"]
 
 
 def test_two_limits_of_one_key_count_a_call_once_and_the_lower_one_holds():
-    slots, order, both = Slots(), [], (Taken(("same",), 2), Taken(("same",), 3))
+    slots, order, both = Slots(rig()), [], (Taken(("same",), 2), Taken(("same",), 3))
 
     for name in "abc":
-        slots.ask(both, 0, lambda name=name: order.append(name))
+        slots.ask(Row(both, None), 0, lambda name=name: order.append(name))
     assert order == ["a", "b"]
     slots.give_back(both)
 
@@ -171,3 +188,76 @@ def test_batches_lose_no_event_double_none_and_keep_their_order(size, number):
 
     assert all(len(events) == size for events in runs[:-1])
     assert [held for events in runs for held in events] == [event(index) for index in range(number)]
+
+
+# --- Slots and throttles --------------------------------------------------------------------------------
+
+HOURLY = Throttle(("fn", ""), throttle_rate(1, timedelta(hours=1), 0))
+
+
+def test_a_turn_is_taken_by_a_start_and_not_by_waiting_for_a_place():
+    one_rig, order, one = rig(), [], (Taken(("fn",), 1),)
+    slots = Slots(one_rig)
+
+    for name in "ab":
+        slots.ask(Row(one, HOURLY), 0, lambda name=name: order.append((name, one_rig.clock.now() - START)))
+    one_rig.clock.advance(timedelta(hours=5))
+    slots.give_back(one)
+    slots.ask(Row(one, HOURLY), 0, lambda: order.append(("c", one_rig.clock.now() - START)))
+    slots.give_back(one)
+    one_rig.clock.advance(timedelta(hours=5))
+
+    assert order == [("a", timedelta()), ("b", timedelta(hours=5)), ("c", timedelta(hours=6))]
+
+
+def test_a_start_that_its_throttle_holds_up_holds_no_place():
+    one_rig, order, one = rig(), [], (Taken(("account", "k"), 1),)
+    slots = Slots(one_rig)
+
+    slots.ask(Row(one, HOURLY), 0, lambda: order.append("start"))
+    slots.give_back(one)
+    slots.ask(Row(one, HOURLY), 0, lambda: order.append("held up"))
+    slots.ask(Row(one, None), 9, lambda: order.append("other"))
+
+    assert order == ["start", "other"]
+
+
+def test_the_lowest_score_is_the_next_to_start_whatever_its_limits():
+    one_rig, order = rig(), []
+    slots = Slots(one_rig)
+
+    for name, score in (("now", 9), ("third", 3), ("second", 2), ("first", 1)):
+        slots.ask(Row((Taken(("fn", name), 1),), HOURLY), score, lambda name=name: order.append(name))
+    one_rig.clock.advance(timedelta(hours=3))
+
+    assert order == ["now", "first", "second", "third"]
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_one_that_is_wanted_no_more_takes_no_turn(place):
+    one_rig, order, unwanted = rig(), [], set()
+    slots = Slots(one_rig)
+
+    for number in range(4):
+        slots.ask(
+            Row((), HOURLY), 0, lambda number=number: order.append(number), lambda number=number: number not in unwanted
+        )
+    unwanted.add(1 + place)
+    slots.look_again(Row((), HOURLY))
+    one_rig.clock.advance(timedelta(hours=2))
+
+    assert order == [number for number in range(4) if number not in unwanted]
+
+
+def test_no_timer_is_left_when_nobody_wants_to_start_any_more():
+    one_rig, wanted = rig(), [True]
+    slots = Slots(one_rig)
+    slots.ask(Row((), HOURLY), 0, lambda: None)
+    slots.ask(Row((), HOURLY), 0, lambda: None, lambda: bool(wanted))
+
+    wanted.clear()
+    slots.look_again(Row((), HOURLY))
+
+    assert not one_rig.clock.pending
+    assert not slots._rows
+    assert not slots._timers

@@ -6,13 +6,15 @@ from typing import Protocol
 
 from steprig.inngest.admission import Admission
 from steprig.inngest.call_request import CallRequest
-from steprig.inngest.flow.slots import Limits, Slots
-from steprig.inngest.records import Job, RunId
+from steprig.inngest.flow.slots import Row, Slots
+from steprig.inngest.flow.throttles import Throttle
+from steprig.inngest.records import RUN, CallStarted, Job, RunControl, RunId, RunQueued
 from steprig.inngest.replies import NoReply, Reply
 from steprig.inngest.run_timers import RunTimers
 from steprig.inngest.state import RunState
 from steprig.inngest.transport import NobodyReadyError, Transport
-from steprig.kernel import Rig, TimerKind, Work
+from steprig.kernel import Rig, Status, Stream, TimerKind
+from steprig.kernel.journal import records_of
 
 _log = logging.getLogger(__name__)
 
@@ -53,9 +55,8 @@ class Calls:
         self._timers = timers
         self._callers = callers
         self._admission = Admission()
-        self._slots = Slots()
+        self._slots = Slots(rig)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._queued: set[Work] = set()
         self._stopped = False
 
     def schedule(self, state: RunState, job: Job) -> None:
@@ -68,11 +69,25 @@ class Calls:
         else:
             self._call(state.id, job)
 
+    def forget(self, state: RunState) -> None:
+        """Make none of those that a run waits for: it is over."""
+        self._slots.look_again(Row(state.control.limits, None))
+        self._slots.look_again(Row(state.control.limits, state.control.throttle))
+
+    def resume(self) -> None:
+        """Count the runs that the journal says have started."""
+        to_start: dict[Stream, Throttle] = {}
+        for record in records_of(self._rig.journal, RUN):
+            match record.entry:
+                case RunQueued(control=RunControl(throttle=Throttle() as throttle)):
+                    to_start[record.stream] = throttle
+                case CallStarted() if (started := to_start.pop(record.stream, None)) is not None:
+                    self._slots.throttles.take(started, record.at)
+
     async def stop(self) -> None:
         """Cut off those that are being made, and make no more."""
         self._stopped = True
-        for work in self._queued:
-            work.done()
+        self._slots.stop()
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -82,32 +97,34 @@ class Calls:
         state = self._callers.state(run_id)
         if state is None or job.id not in state.jobs:
             return
-        work = self._rig.clock.working(f"call of {state.function}")
-        self._queued.add(work)
-        limits = state.control.limits
-        score = self._rig.clock.now().timestamp() - state.control.priority
-        self._slots.ask(limits, score, lambda: self._begin(run_id, job, limits, work))
+        control = state.control
+        row = Row(control.limits, control.throttle if state.status is Status.QUEUED else None)
+        score = self._rig.clock.now().timestamp() - control.priority
+        self._slots.ask(row, score, lambda: self._begin(state, job), lambda: self._is_wanted(run_id, job))
 
-    def _begin(self, run_id: RunId, job: Job, limits: Limits, work: Work) -> None:
-        self._queued.discard(work)
+    def _is_wanted(self, run_id: RunId, job: Job) -> bool:
+        state = self._callers.state(run_id)
+        return state is not None and job.id in state.jobs
+
+    def _begin(self, state: RunState, job: Job) -> None:
         if self._stopped:
-            work.done()
             return
-        task = self._rig.loop.create_task(self._make(run_id, job, work))
+        work = self._rig.clock.working(f"call of {state.function}")
+        task = self._rig.loop.create_task(self._make(state.id, job))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        if limits:
-            task.add_done_callback(lambda _: self._slots.give_back(limits))
+        if state.control.limits:
+            task.add_done_callback(lambda _: self._slots.give_back(state.control.limits))
+        task.add_done_callback(lambda _: work.done())  # at last: whoever got the place is at work by then
 
-    async def _make(self, run_id: RunId, job: Job, work: Work) -> None:
-        with work:
-            try:
-                await self._call_and_go_on(run_id, job)
-            except NobodyReadyError as nobody:
-                nobody.when_ready(lambda: self._call(run_id, job))
-            except Exception as error:  # noqa: BLE001 - whatever it is, a run that nobody goes on with never ends
-                _log.exception("run %s cannot go on", run_id)
-                self._callers.give_up(run_id, error)
+    async def _make(self, run_id: RunId, job: Job) -> None:
+        try:
+            await self._call_and_go_on(run_id, job)
+        except NobodyReadyError as nobody:
+            nobody.when_ready(lambda: self._call(run_id, job))
+        except Exception as error:  # noqa: BLE001 - whatever it is, a run that nobody goes on with never ends
+            _log.exception("run %s cannot go on", run_id)
+            self._callers.give_up(run_id, error)
 
     async def _call_and_go_on(self, run_id: RunId, job: Job) -> None:
         async with self._admission:

@@ -217,6 +217,7 @@ class Engine:
         """Go on with what the journal says was under way when a server that had it before was stopped or killed."""
         with self._rig.clock.working("what was under way"):  # or time would jump to the first of the timers
             self._arrivals.resume()
+            self._calls.resume()
             under_way = pending(self._rig.journal)
             for _, _, state, _ in under_way:
                 self._runs[state.id] = state
@@ -228,9 +229,7 @@ class Engine:
 
     # --- Starting runs ------------------------------------------------------------------------------
 
-    def _begin(
-        self, registered: Registered, events: tuple[Event, ...], control: RunControl, not_before: datetime | None
-    ) -> None:
+    def _begin(self, registered: Registered, events: tuple[Event, ...], control: RunControl) -> None:
         function, given = registered.function, self._given()
         queued = RunQueued(
             run_id=RunId(given.new_id()),
@@ -242,8 +241,7 @@ class Engine:
             control=control,
         )
         asked_for = self._asked_for(events[0]) if control.batch_id is None else None
-        at = max(filter(None, (asked_for, not_before)), default=None)
-        self._commit(decide.begin(queued, given, not_before=at))
+        self._commit(decide.begin(queued, given, not_before=asked_for))
 
     def _refresh_schedules(self) -> None:
         if self._crons:
@@ -333,6 +331,7 @@ class Engine:
         for index in range(len(state.control.cancel_when)):
             self._cancels.remove(state.id, _cancel_key(index))
         self._timers.cancel_run(state.id)
+        self._calls.forget(state)
         for event, correlation_id in internal_events.of_ended_run(state, ended, self._given()):
             self.receive(event)
             if correlation_id is not None:
@@ -443,7 +442,7 @@ class Engine:
         original = repeat.original
         registered = self.apps.last_known(original.function)
         with self._rig.journal.together():
-            admitted = self._arrivals.arrive_again(registered, original.events, original.control.batch_id)
-            decision = reruns.rerun(repeat, registered.function.max_attempts, admitted, self._given())
+            control = self._arrivals.arrive_again(registered, original.events, original.control.batch_id)
+            decision = reruns.rerun(repeat, registered.function.max_attempts, control, self._given())
             self._commit(decision)
         return decision.state.id

@@ -10,9 +10,10 @@ import msgspec
 
 from steprig import kernel
 from steprig.inngest.events import Event, EventId
-from steprig.inngest.flow.meters import Mark
 from steprig.inngest.flow.policy import CancelWhen
+from steprig.inngest.flow.rate_limits import Mark
 from steprig.inngest.flow.slots import Taken
+from steprig.inngest.flow.throttles import Throttle
 from steprig.inngest.functions import App, AppName, Slug
 from steprig.inngest.opcodes import StepId
 from steprig.kernel import Status
@@ -71,8 +72,10 @@ class RunControl(msgspec.Struct, frozen=True, gc=False):
     start_timeout: timedelta | None = None
     finish_timeout: timedelta | None = None
     cancel_when: tuple[CancelWhen, ...] = ()
-    marks: tuple[Mark, ...] = ()
-    """How far rates were used up by it."""
+    throttle: Throttle | None = None
+    """What its start falls under."""
+    mark: Mark | None = None
+    """How far a rate limit was used up by it."""
 
 
 class Entry(kernel.Entry, frozen=True, tag="inngest.{}".format):
@@ -107,8 +110,8 @@ class EventHeld(Entry, frozen=True):
     key: str
     event: Event
     due: datetime
-    marks: tuple[Mark, ...] = ()
-    """How far rates were used up by it."""
+    mark: Mark | None = None
+    """How far a rate limit was used up by it."""
 
 
 class HoldReleased(Entry, frozen=True):

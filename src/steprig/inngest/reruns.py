@@ -7,9 +7,8 @@ import msgspec
 
 from steprig.errors import SteprigError
 from steprig.inngest.decision import Decision, Given
-from steprig.inngest.flow.arrivals import Admitted
 from steprig.inngest.opcodes import StepId
-from steprig.inngest.records import RunId, RunQueued, StepEnded
+from steprig.inngest.records import RunControl, RunId, RunQueued, StepEnded
 from steprig.inngest.state import fold
 from steprig.inngest.wire import UNREADABLE, checked
 from steprig.kernel import Record
@@ -56,13 +55,13 @@ def repeat(records: Sequence[Record], from_step: FromStep | None = None) -> Repe
     return Repeat(original, _kept(records, from_step.step), inputs)
 
 
-def rerun(repeat: Repeat, max_attempts: int, admitted: Admitted, given: Given) -> Decision:
+def rerun(repeat: Repeat, max_attempts: int, control: RunControl, given: Given) -> Decision:
     """A new run of the same function, as the function is configured now.
 
     Args:
         repeat: What to run again.
         max_attempts: How often a step is tried.
-        admitted: What flow control has come to.
+        control: What flow control has come to.
         given: The time and the ids.
     """
     original = repeat.original
@@ -71,7 +70,7 @@ def rerun(repeat: Repeat, max_attempts: int, admitted: Admitted, given: Given) -
         run_id=RunId(given.new_id()),
         max_attempts=max_attempts,
         correlation_id=None,
-        control=admitted.control,
+        control=control,
         original_run_id=original.original_run_id or original.run_id,
         step_inputs=dict(repeat.inputs),
     )
@@ -81,7 +80,7 @@ def rerun(repeat: Repeat, max_attempts: int, admitted: Admitted, given: Given) -
     decision.entries.append(queued)
     for ended in repeat.kept:
         decision.add(ended)
-    decision.queue(at=admitted.not_before)
+    decision.queue()
     return decision
 
 

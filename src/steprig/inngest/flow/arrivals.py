@@ -7,35 +7,28 @@ throttled and each of whose calls may have to wait for others.
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
-from typing import NamedTuple
 
 from steprig.errors import SteprigError
 from steprig.inngest.apps import Registered
 from steprig.inngest.events import Event
 from steprig.inngest.expressions import ExpressionError
 from steprig.inngest.flow.holds import Hold, Place, Why, batched, debounced, restored
-from steprig.inngest.flow.meters import Mark, Meters
 from steprig.inngest.flow.policy import Fields, Policy, Slot
+from steprig.inngest.flow.rate_limits import Mark, RateLimits
 from steprig.inngest.flow.slots import Taken
+from steprig.inngest.flow.throttles import Throttle
 from steprig.inngest.functions import Slug
 from steprig.inngest.ids import new_ulid
 from steprig.inngest.records import HOLD, RUN, EventHeld, HoldReleased, RunControl, RunEnded, RunId, RunQueued
 from steprig.kernel import Record, Rig, Stream, Timer, TimerKind, stream_of
 from steprig.kernel.journal import records_of
 
-Begin = Callable[[Registered, tuple[Event, ...], RunControl, datetime | None], None]
-"""Starts a run, with its first call not before the given time."""
+Begin = Callable[[Registered, tuple[Event, ...], RunControl], None]
+"""Starts a run."""
 
 
 class NotStartedError(SteprigError):
     """Flow control does not let a run start now."""
-
-
-class Admitted(NamedTuple):
-    """A run that may start."""
-
-    control: RunControl
-    not_before: datetime | None
 
 
 class Arrivals:
@@ -59,7 +52,7 @@ class Arrivals:
         self._last_known = last_known
         self._begin = begin
         self._cancel = cancel
-        self._meters = Meters()
+        self._rate_limits = RateLimits()
         self._holds: dict[Place, Hold] = {}
         self._timers: dict[Place, Timer] = {}
         self._singletons: dict[tuple[Slug, str], RunId] = {}
@@ -70,22 +63,21 @@ class Arrivals:
         """An event is there that a trigger of the function accepts."""
         policy = registered.policy
         if policy.is_open:
-            self._begin(registered, (event,), RunControl(), None)
+            self._begin(registered, (event,), RunControl())
             return
         fields, now = event.fields(), self._rig.clock.now()
         if policy.batch is not None and policy.batch.takes(fields, now):
             self._hold(registered, event, "batch", policy.batch.key.of_any(fields, now))
             return
-        mark = self._meters.rate_limited(policy.rate_limit, registered.function.id, fields, now)
-        if mark is False:
+        allowed, mark = self._rate_limits.take(policy.rate_limit, registered.function.id, fields, now)
+        if not allowed:
             return
-        marks = () if mark is True else (mark,)
         if policy.debounce is not None:
-            self._hold(registered, event, "debounce", policy.debounce.key.of_any(fields, now), marks)
+            self._hold(registered, event, "debounce", policy.debounce.key.of_any(fields, now), mark)
         else:
-            self._start(registered, (event,), fields, None, marks)
+            self._start(registered, (event,), fields, None, mark)
 
-    def arrive_again(self, registered: Registered, events: tuple[Event, ...], batch_id: str | None) -> Admitted:
+    def arrive_again(self, registered: Registered, events: tuple[Event, ...], batch_id: str | None) -> RunControl:
         """A run is to be repeated: what its flow control comes to. Rate limits are for events that are new.
 
         Raises:
@@ -104,10 +96,10 @@ class Arrivals:
         for record in records_of(self._rig.journal, RUN):
             self.appended(record)
             if isinstance(queued := record.entry, RunQueued):
-                self._meters.restore(queued.control.marks, now)
+                self._rate_limits.restore(queued.control.mark, now)
         for record in records_of(self._rig.journal, HOLD):
             if isinstance(held := record.entry, EventHeld):
-                self._meters.restore(held.marks, now)
+                self._rate_limits.restore(held.mark, now)
         for stream in self._rig.journal.streams(HOLD, going_on=True):
             hold = restored(self._rig.journal.read(stream))
             self._holds[hold.place] = hold
@@ -133,14 +125,14 @@ class Arrivals:
     def dropped(self, stream: Stream) -> None:
         """See `JournalListener`."""
 
-    def _hold(self, registered: Registered, event: Event, why: Why, key: str, marks: tuple[Mark, ...] = ()) -> None:
+    def _hold(self, registered: Registered, event: Event, why: Why, key: str, mark: Mark | None = None) -> None:
         place = Place(registered.function.id, why, key)
         before, now = self._holds.get(place), self._rig.clock.stamp()
         hold = _with_event(before, event, registered.policy, place, now)
         if hold is before:
             return
         self._holds[place] = hold
-        held = EventHeld(place.function, why, key, event, hold.due, marks)
+        held = EventHeld(place.function, why, key, event, hold.due, mark)
         self._rig.journal.append(now, (stream_of(HOLD, hold.id), held))
         if hold.is_full:
             self._release(place)
@@ -168,27 +160,24 @@ class Arrivals:
         events: tuple[Event, ...],
         fields: Fields,
         batch_id: str | None,
-        marks: tuple[Mark, ...] = (),
+        mark: Mark | None = None,
     ) -> None:
         with suppress(NotStartedError):  # a singleton skips it
-            admitted = self._admit(registered, fields, batch_id, marks)
-            self._begin(registered, events, admitted.control, admitted.not_before)
+            self._begin(registered, events, self._admit(registered, fields, batch_id, mark))
 
     def _admit(
-        self, registered: Registered, fields: Fields, batch_id: str | None, marks: tuple[Mark, ...] = ()
-    ) -> Admitted:
+        self, registered: Registered, fields: Fields, batch_id: str | None, mark: Mark | None = None
+    ) -> RunControl:
         policy, slug, now = registered.policy, registered.function.id, self._rig.clock.now()
         singleton = self._singleton_key(policy, fields, now)
         if singleton is not None and (active := self._singletons.get((slug, singleton))) is not None:
             if policy.singleton is not None and policy.singleton.mode == "skip":
                 raise NotStartedError(f"function skipped: it is a singleton, and run {active} of it goes on")
             self._cancel(active)
-        not_before = None
+        throttle = None
         if policy.throttle is not None:
-            mark, at = self._meters.throttled(policy.throttle, slug, fields, now)
-            marks = (*marks, mark)
-            not_before = at if at > now else None
-        control = RunControl(
+            throttle = Throttle((slug, policy.throttle.key.of_any(fields, now)), policy.throttle.rate)
+        return RunControl(
             limits=tuple(_taken(slot, slug, fields, now) for slot in policy.slots),
             priority=policy.priority_of(fields, now),
             singleton=singleton,
@@ -196,9 +185,9 @@ class Arrivals:
             start_timeout=policy.start_timeout,
             finish_timeout=policy.finish_timeout,
             cancel_when=tuple(cancel.of_run(fields, now) for cancel in policy.cancel_on),
-            marks=marks,
+            throttle=throttle,
+            mark=mark,
         )
-        return Admitted(control, not_before)
 
     @staticmethod
     def _singleton_key(policy: Policy, fields: Fields, now: datetime) -> str | None:
