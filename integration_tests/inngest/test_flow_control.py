@@ -145,6 +145,57 @@ def test_throttled_runs_start_one_by_one(one_stage, throttle, starts):
     assert seconds_after_the_first(all_ended(one_stage, "throttled", 5)) == starts
 
 
+def test_runs_that_wait_for_one_another_are_still_throttled(one_stage):
+    @one_stage.function(
+        "both",
+        concurrency=[inngest.Concurrency(limit=1)],
+        throttle=inngest.Throttle(limit=1, period=timedelta(minutes=1), burst=0),
+    )
+    def both(ctx):
+        yield ctx.step.sleep("s", timedelta(minutes=10 if ctx.event.data["long"] else 0))
+        yield asyncio.sleep(0)
+
+    send_many(one_stage, "test/both", *({"long": number == 0} for number in range(4)))
+
+    assert seconds_after_the_first(all_ended(one_stage, "both", 4)) == [0, 60, 120, 180]
+
+
+def test_throttled_runs_start_by_their_priority(one_stage):
+    order = []
+
+    @one_stage.function(
+        "urgent",
+        priority=inngest.Priority(run="event.data.priority"),
+        throttle=inngest.Throttle(limit=1, period=timedelta(minutes=1), burst=0),
+    )
+    def urgent(ctx):
+        order.append(ctx.event.data["priority"])
+        yield asyncio.sleep(0)
+
+    send_many(one_stage, "test/urgent", *({"priority": priority} for priority in (0, -600, 600, 60)))
+
+    all_ended(one_stage, "urgent", 4)
+    assert order == [0, 600, 60, -600]
+
+
+def test_a_throttled_run_that_is_cancelled_leaves_its_turn_to_the_next(one_stage):
+    @one_stage.function(
+        "cancelled",
+        throttle=inngest.Throttle(limit=1, period=timedelta(hours=1), burst=0),
+        cancel=[inngest.Cancel(event="test/cancel", if_exp="event.data.n == async.data.n")],
+    )
+    def cancelled(ctx):
+        yield asyncio.sleep(0)
+
+    with one_stage.clock.working("sending"):
+        send_many(one_stage, "test/cancelled", *({"n": n} for n in range(4)))
+        send_many(one_stage, "test/cancel", {"n": 1}, {"n": 2})
+    runs = all_ended(one_stage, "cancelled", 4)
+
+    assert [run.status for run in runs].count(Status.CANCELLED) == 2
+    assert seconds_after_the_first([run for run in runs if run.started_at]) == [0, 3600]
+
+
 @pytest.mark.parametrize(("limit", "seconds", "accepted"), [(3, 6, 1), (10, 60, 2)])
 def test_events_beyond_the_rate_start_nothing(one_stage, limit, seconds, accepted):
     period = timedelta(seconds=seconds)
