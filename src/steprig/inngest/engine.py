@@ -15,10 +15,10 @@ from steprig.inngest import decide, defers, endpoints, gateway, internal_events,
 from steprig.inngest.answers_log import Answers
 from steprig.inngest.apps import Apps, Registered
 from steprig.inngest.call_request import CallRequest, call_request
-from steprig.inngest.calls import Calls
 from steprig.inngest.ceilings import LimitsOfFunctions
 from steprig.inngest.checkpoints import Checkpoint, checkpoint
 from steprig.inngest.decision import Decision, Given
+from steprig.inngest.effects import Effects
 from steprig.inngest.events import Event
 from steprig.inngest.flow.arrivals import Arrivals
 from steprig.inngest.functions import App, AppName
@@ -32,42 +32,28 @@ from steprig.inngest.records import (
     RUN,
     AppRemoved,
     AppSynced,
-    AttemptFailed,
     CallStarted,
     EventReceived,
     GatewayStarted,
     InvokeStarted,
     Job,
     JobId,
-    JobQueued,
     MetadataSet,
     RunControl,
     RunEnded,
     RunId,
     RunQueued,
-    SignalWaitStarted,
-    SleepStarted,
     StepEnded,
-    WaitStarted,
 )
 from steprig.inngest.replies import NoReply, Reply
 from steprig.inngest.resuming import pending
-from steprig.inngest.run_timers import RunTimers
 from steprig.inngest.schedules import Schedules, Tick
 from steprig.inngest.state import RunState
 from steprig.inngest.transport import Transport
 from steprig.inngest.triggers import started_by
-from steprig.inngest.waits import Waits
-from steprig.kernel import Entry, Rig, Status, Stream, TimerKind, stream_of
+from steprig.kernel import Entry, Rig, Status, Stream, stream_of
 
 _log = logging.getLogger(__name__)
-
-_START, _FINISH = StepId("timeouts.start"), StepId("timeouts.finish")
-"""The keys of the timers of a run's own timeouts, among those of its steps."""
-
-
-def _cancel_key(index: int) -> StepId:
-    return StepId(f"cancel.{index}")
 
 
 class Engine:
@@ -98,13 +84,8 @@ class Engine:
         self._retry_interval = retry_interval
         self._jitter = random.Random(seed).random
         self._runs: dict[RunId, RunState] = {}
-        self._waits = Waits()
-        self._signals = signals.Signals()
-        self._gateway = gateway.Gateway(rig, self._answered)
-        self._cancels = Waits()
+        self._effects = Effects(rig, transport, self)
         self._arrivals = Arrivals(rig, self.apps.last_known, self._begin, self.cancel)
-        self._timers = RunTimers(rig)
-        self._calls = Calls(rig, transport, self._timers, self)
         self._schedules = Schedules(rig, self.apps, self._tick, seed)
         self._crons = crons
         self._refresh_schedules()
@@ -132,8 +113,7 @@ class Engine:
 
     def _receive(self, event: Event) -> None:
         self._append(stream_of(EVENT, event.internal_id), EventReceived(event))
-        waits = self._waits.for_event(event.name)
-        cancels = self._cancels.for_event(event.name)
+        waits, cancels = self._effects.waiting_for(event)
         for registered in started_by(event, self.apps, self._rig.clock.now()):
             if not self.index.has_started(registered.function.id, event.id, self._rig.clock.now()):
                 self._arrivals.arrive(registered, event)
@@ -182,7 +162,7 @@ class Engine:
 
     def signal(self, signal: str, data: msgspec.Raw) -> RunId | None:
         """Resume the step that waits for a signal. Returns its run; None when no step does."""
-        waiter = self._signals.waiter(signal)
+        waiter = self._effects.signals.waiter(signal)
         if waiter is None:
             return None
         run_id, step = waiter
@@ -207,9 +187,7 @@ class Engine:
         """Drop every timer and end the calls that are being made."""
         self._schedules.stop()
         self._arrivals.stop()
-        self._timers.stop()
-        await self._calls.stop()
-        await self._gateway.stop()
+        await self._effects.stop()
         self.apps.close()
         self.index.close()
 
@@ -217,15 +195,15 @@ class Engine:
         """Go on with what the journal says was under way when a server that had it before was stopped or killed."""
         with self._rig.clock.working("what was under way"):  # or time would jump to the first of the timers
             self._arrivals.resume()
-            self._calls.resume()
+            self._effects.resume()
             under_way = pending(self._rig.journal)
             for _, _, state, _ in under_way:
                 self._runs[state.id] = state
             for _, at, state, entry in under_way:
                 if isinstance(entry, CallStarted):
-                    self._limit_running(state, at)
+                    self._effects.begin_run(state, at)
                 else:
-                    self._attend(state, entry, at)
+                    self._effects.see_to(state, entry, at)
 
     # --- Starting runs ------------------------------------------------------------------------------
 
@@ -291,69 +269,23 @@ class Engine:
 
     def _follow(self, state: RunState, entry: Entry, at: datetime) -> None:
         match entry:
-            case InvokeStarted(event=event):
-                self._attend(state, entry, at)
-                self.receive(event)
             case StepEnded(step=step):
-                self._waits.remove(state.id, step)
-                self._signals.remove(state.id, step)
-                self._timers.cancel(state.id, step)
+                self._effects.end_step(state, step)
             case RunEnded():
-                self._finish(state, entry)
+                self._effects.end_run(state)
+                self._tell_of_end(state, entry)
             case _:
-                self._attend(state, entry, at)
+                self._effects.see_to(state, entry, at)
+        if isinstance(entry, InvokeStarted):
+            self.receive(entry.event)
 
-    def _attend(self, state: RunState, entry: Entry, at: datetime) -> None:
-        """See to what is to come of an entry of this time. Done again for what was pending after a restart."""
-        match entry:
-            case RunQueued(control=control):
-                self._control(state, control, at)
-            case JobQueued(job=job) | AttemptFailed(retry=Job() as job):
-                self._calls.schedule(state, job)
-            case SleepStarted(step=step, until=until, title=title):
-                self._timers.set(state.id, step, until, TimerKind.DELAY, f"sleep {title!r}", self._wake)
-            case WaitStarted(step=step, expires=expires, title=title, event=event, condition=condition):
-                self._waits.add(state.id, step, event, condition)
-                self._timers.set(state.id, step, expires, TimerKind.DEADLINE, f"wait {title!r}", self._time_out)
-            case InvokeStarted(step=step, expires=expires, title=title):
-                self._timers.set(state.id, step, expires, TimerKind.DEADLINE, f"invoke {title!r}", self._time_out)
-            case GatewayStarted():
-                self._gateway.start(state.id, entry)
-            case SignalWaitStarted(step=step, expires=expires, title=title):
-                self._signals.add(state.id, entry)
-                self._timers.set(state.id, step, expires, TimerKind.DEADLINE, f"signal {title!r}", self._time_out)
-
-    def _finish(self, state: RunState, ended: RunEnded) -> None:
-        for step in state.open:
-            self._waits.remove(state.id, step)
-            self._signals.remove(state.id, step)
-            self._gateway.drop(state.id, step)
-        for index in range(len(state.control.cancel_when)):
-            self._cancels.remove(state.id, _cancel_key(index))
-        self._timers.cancel_run(state.id)
-        self._calls.forget(state)
+    def _tell_of_end(self, state: RunState, ended: RunEnded) -> None:
         for event, correlation_id in internal_events.of_ended_run(state, ended, self._given()):
             self.receive(event)
             if correlation_id is not None:
                 self._resume_parent(correlation_id, state, ended, event)
         for event in defers.events(state, self._given()):
             self.receive(event)
-
-    def _control(self, state: RunState, control: RunControl, queued_at: datetime) -> None:
-        """What may end a run from outside, from its creation on."""
-        for index, when in enumerate(control.cancel_when):
-            self._cancels.add(state.id, _cancel_key(index), when.event, when.condition, when.until)
-        if control.start_timeout is not None and state.status is Status.QUEUED:
-            self._limit(state.id, _START, queued_at + control.start_timeout)
-
-    def _limit(self, run_id: RunId, key: StepId, at: datetime) -> None:
-        """Cancel the run then, unless the timer is cancelled before."""
-        self._timers.set(
-            run_id, key, at, TimerKind.BACKGROUND, f"{key} of {run_id}", lambda run_id, _: self._end(run_id)
-        )
-
-    def _end(self, run_id: RunId) -> None:
-        self.cancel(run_id)
 
     def _resume_parent(self, correlation_id: str, child: RunState, ended: RunEnded, finished: Event) -> None:
         run_id, _, step = correlation_id.partition(".")
@@ -369,17 +301,19 @@ class Engine:
             self._jitter,
             self._retry_interval,
             self._rig.clock.ahead(),
-            self._signals.waiter,
+            self._effects.signals.waiter,
             self.limits.of,
         )
 
-    # --- Timers ---------------------------------------------------------------------------------------
+    # --- What has come to runs ------------------------------------------------------------------------
 
-    def _wake(self, run_id: RunId, step: StepId) -> None:
+    def wake(self, run_id: RunId, step: StepId) -> None:
+        """See `Runs`."""
         if (state := self._runs.get(run_id)) is not None:
             self._commit(decide.wake(state, step, self._given()))
 
-    def _time_out(self, run_id: RunId, step: StepId) -> None:
+    def time_out(self, run_id: RunId, step: StepId) -> None:
+        """See `Runs`."""
         if (state := self._runs.get(run_id)) is not None:
             self._commit(decide.time_out(state, step, self._given()))
 
@@ -394,16 +328,11 @@ class Engine:
         decision.add(CallStarted(job.id))
         self._commit(decision)
         if state.status is Status.QUEUED:
-            self._timers.cancel(run_id, _START)
-            self._limit_running(state, given.now)
+            self._effects.begin_run(state, given.now)
         if state.is_endpoint:
             return endpoints.endpoint_request(decision.state, job, given.new_id())
         function = self.apps.last_known(state.function).function
         return function.entry.runtime.url, call_request(decision.state, job, given.new_id())
-
-    def _limit_running(self, state: RunState, since: datetime) -> None:
-        if (finish := state.control.finish_timeout) is not None:
-            self._limit(state.id, _FINISH, since + finish)
 
     def end_call(self, run_id: RunId, job: Job, reply: Reply | NoReply) -> None:
         """See `Callers`."""
@@ -416,7 +345,8 @@ class Engine:
         if (state := self._runs.get(run_id)) is not None:
             self._commit(decide.give_up(state, error, self._given()))
 
-    def _answered(self, run_id: RunId, started: GatewayStarted, outcome: Outcome) -> None:
+    def answered(self, run_id: RunId, started: GatewayStarted, outcome: Outcome) -> None:
+        """See `Runs`."""
         if (state := self._runs.get(run_id)) is None:
             return
         try:
