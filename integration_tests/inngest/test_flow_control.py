@@ -196,6 +196,17 @@ def test_a_throttled_run_that_is_cancelled_leaves_its_turn_to_the_next(one_stage
     assert seconds_after_the_first([run for run in runs if run.started_at]) == [0, 3600]
 
 
+def test_only_the_start_of_a_run_is_throttled(one_stage):
+    @one_stage.function("steps", throttle=inngest.Throttle(limit=1, period=timedelta(hours=1), burst=0))
+    def steps(ctx):
+        for number in range(3):
+            yield ctx.step.run(f"step {number}", one_stage.written(lambda: 1))
+
+    run = one_stage.run("steps")
+
+    assert run.ended_at - run.started_at < timedelta(hours=1)
+
+
 @pytest.mark.parametrize(("limit", "seconds", "accepted"), [(3, 6, 1), (10, 60, 2)])
 def test_events_beyond_the_rate_start_nothing(one_stage, limit, seconds, accepted):
     period = timedelta(seconds=seconds)
@@ -356,6 +367,14 @@ def test_a_run_that_does_not_start_in_time_is_cancelled(one_stage):
     first, second = all_ended(one_stage, "late", 2)
     assert (first.status, second.status) == (Status.COMPLETED, Status.CANCELLED)
     assert second.started_at is None
+
+
+def test_a_run_that_has_started_in_time_may_take_long(one_stage):
+    @one_stage.function("long", timeouts=inngest.Timeouts(start=timedelta(hours=1)))
+    def long(ctx):
+        yield ctx.step.sleep("long", timedelta(hours=2))
+
+    assert one_stage.run("long").status is Status.COMPLETED
 
 
 def test_a_run_that_does_not_finish_in_time_is_cancelled_even_while_it_sleeps(one_stage):

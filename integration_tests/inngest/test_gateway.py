@@ -4,6 +4,7 @@ import json
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from threading import Event
 
 import pytest
 from inngest.experimental.ai import anthropic, gemini, openai
@@ -196,10 +197,13 @@ def test_infers_of_a_group_are_made_at_the_same_time_and_joined_once(one_stage, 
 
 
 def test_cancelling_a_run_lets_go_of_its_request(opcode_app, one_stage):
+    let_go = Event()
+
     class Silent:
         async def __call__(self, scope, receive, send):
             while (await receive())["type"] != "http.disconnect":
                 pass
+            let_go.set()
 
     with UvicornTestServer(Silent(), lifespan="off") as silent:
 
@@ -212,6 +216,7 @@ def test_cancelling_a_run_lets_go_of_its_request(opcode_app, one_stage):
         one_stage.http.delete(f"/v1/runs/{run_id}").raise_for_status()
 
         assert one_stage.ended(run_id).status == "cancelled"
+        assert let_go.wait(PATIENCE)
 
 
 def test_a_fetch_gives_status_headers_and_body(opcode_app, provider):

@@ -191,6 +191,19 @@ def test_a_run_is_cancelled_only_by_an_event_or_by_a_newer_singleton(plan):
             assert asked or fn.singleton == "cancel"
 
 
+@holds
+@given(plan=plans())
+def test_nothing_is_kept_for_runs_that_have_ended(plan):
+    effects = plan.play().engine._effects
+
+    assert not effects._waits._by_event
+    assert not effects._cancels._by_event
+    assert not effects._timers._timers
+    assert not effects._calls._slots._rows
+    assert not effects._calls._slots._taken
+    assert not effects._calls._slots._timers
+
+
 # --- No limit is ever exceeded --------------------------------------------------------------------------------
 
 

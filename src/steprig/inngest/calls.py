@@ -70,8 +70,7 @@ class Calls:
             self._call(state.id, job)
 
     def forget(self, state: RunState) -> None:
-        """Make none of those that a run waits for: it is over."""
-        self._slots.look_again(Row(state.control.limits, None))
+        """A run is over: it waits for no start any more, and time need not go on for it."""
         self._slots.look_again(Row(state.control.limits, state.control.throttle))
 
     def resume(self) -> None:
