@@ -186,8 +186,9 @@ def test_a_forked_child_forgets_the_server_and_leaves_the_parents_alone():
 
 
 def test_a_server_that_is_dropped_warns_and_ends(until):
+    others = set(threading.enumerate())
     server = UvicornTestServer(app).start()
-    thread = next(t for t in threading.enumerate() if t.name.startswith("UvicornTestServer"))
+    (thread,) = set(threading.enumerate()) - others
 
     with pytest.warns(ResourceWarning, match="was dropped without stop"):
         del server
