@@ -6,11 +6,10 @@ import shutil
 import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Final, Self
 
 from steprig.inngest.registering import ask_to_register
-from steprig.live import HttpProbe, LogLines, ProcessServer, ServerStartupError
+from steprig.live import HttpProbe, LogLines, Managed, ProcessServer, ServerStartupError
 
 _HOST: Final = "127.0.0.1"
 _NPM_FAILED = re.compile(r"npm (ERR!|error)")
@@ -27,7 +26,7 @@ class InngestCliError(ServerStartupError):
     """`inngest-cli` did not start: npx is missing, the download failed, or it is broken. The message says which."""
 
 
-class InngestCliServer:
+class InngestCliServer(Managed):
     """The Inngest dev server that Inngest publishes, as a child process: `npx --yes inngest-cli@VERSION dev ...`.
 
     For running the same tests against the original. It starts without looking for apps by itself: they register
@@ -122,15 +121,6 @@ class InngestCliServer:
             SyncError: The app did not register; the error says what it answered.
         """
         ask_to_register(url, timeout=timeout)
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._process is not None:
-            self._process.__exit__(kind, error, trace)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.version} {'running' if self.is_running else 'stopped'}>"

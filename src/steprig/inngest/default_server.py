@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING, Self
 from steprig.inngest.cli_server import InngestCliServer
 from steprig.inngest.server_like import DevServerLike, RunningDevServer
 from steprig.inngest.settings import Settings
+from steprig.live import Managed
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from steprig.inngest.dev_server import DevServer
     from steprig.kernel import Clock
 
 
-class EnvironmentServer:
+class EnvironmentServer(Managed):
     """A dev server as the variables in `.env.example` describe it: embedded, the real one, or one that runs already.
 
     The environment is read at `start`, and while it does not run whenever it is looked at. It keeps real time.
@@ -95,14 +94,6 @@ class EnvironmentServer:
         """
         server = self._server or RunningDevServer(self.origin)
         server.sync(url, timeout=timeout)
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: "type[BaseException] | None", error: BaseException | None, trace: "TracebackType | None"
-    ) -> None:
-        self.stop()
 
 
 server = EnvironmentServer()

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
-from types import TracebackType
 from typing import Self
 
 from steprig.inngest.app import create_app
@@ -11,11 +10,11 @@ from steprig.inngest.options import Options, ServerKind
 from steprig.inngest.platform import InngestPlatform
 from steprig.inngest.syncing import SyncError
 from steprig.kernel import Clock, Journal, MemoryJournal, RealClock, Rig, Timeline
-from steprig.live import ServerStartupError, UvicornTestServer
+from steprig.live import Managed, ServerStartupError, UvicornTestServer
 from steprig.live.sockets import connectable
 
 
-class DevServer:
+class DevServer(Managed):
     """An Inngest dev server in this process: what `inngest-cli dev` is to SDKs, without the waiting.
 
     Args:
@@ -162,11 +161,3 @@ class DevServer:
             self._rig.run(self._platform.syncer.sync(url), timeout=timeout)
         except TimeoutError as error:
             raise SyncError(url, "unreachable", f"no answer within {timeout:g} s") from error
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()

@@ -6,7 +6,7 @@ from typing import Protocol, Self
 from urllib.parse import urlsplit
 
 from steprig.inngest.registering import ask_to_register
-from steprig.live import HttpProbe, ServerStartupError
+from steprig.live import HttpProbe, Managed, ServerStartupError
 
 _PATIENCE = 5.0
 """Seconds that a server which is said to run gets to answer."""
@@ -54,7 +54,7 @@ class DevServerLike(Protocol):
     ) -> None: ...
 
 
-class RunningDevServer:
+class RunningDevServer(Managed):
     """A dev server that runs already: nothing is started or stopped, only looked whether it answers.
 
     Args:
@@ -103,11 +103,3 @@ class RunningDevServer:
             SyncError: The app did not register; the error says what it answered.
         """
         ask_to_register(url, timeout=timeout)
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()

@@ -11,6 +11,7 @@ from steprig.lazy import lazy_names
 if TYPE_CHECKING:
     from steprig.live.errors import ServerShutdownError, ServerStartupError
     from steprig.live.log_lines import LogLines
+    from steprig.live.managed import Managed
     from steprig.live.process import ProcessServer
     from steprig.live.readiness import HttpProbe
     from steprig.live.uvicorn import UvicornTestServer
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "HttpProbe",
     "LogLines",
+    "Managed",
     "ProcessServer",
     "ServerShutdownError",
     "ServerStartupError",
@@ -29,6 +31,7 @@ __getattr__, __dir__ = lazy_names(
     {
         "errors": ("ServerShutdownError", "ServerStartupError"),
         "log_lines": ("LogLines",),
+        "managed": ("Managed",),
         "process": ("ProcessServer",),
         "readiness": ("HttpProbe",),
         "uvicorn": ("UvicornTestServer",),

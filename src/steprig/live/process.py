@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from steprig.live.at_exit import forget, stop_at_exit
@@ -16,6 +15,7 @@ from steprig.live.child import Child
 from steprig.live.deadline import Deadline
 from steprig.live.errors import ServerShutdownError, ServerStartupError
 from steprig.live.log_lines import LogBuffer, LogLines
+from steprig.live.managed import Managed
 from steprig.live.readiness import HttpProbe, PortProbe, wait_until_ready
 from steprig.live.sockets import accepts, netloc
 
@@ -29,7 +29,7 @@ _PRE_CHECK = 0.2
 """Seconds to find out whether something answers already; on one machine it takes microseconds."""
 
 
-class ProcessServer:
+class ProcessServer(Managed):
     """A server that runs as a child process.
 
     `start` returns when every condition given as `ready_...` holds; without any, as soon as the
@@ -130,6 +130,18 @@ class ProcessServer:
                 "lives on: its output is still open"
             )
 
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for the process to end by itself, with all its children.
+
+        Args:
+            timeout: seconds; None for as long as it takes.
+
+        Returns:
+            Whether it has ended. One that never ran has.
+        """
+        child = self._child
+        return child is None or child.ended.wait(timeout)
+
     def restart(self) -> Self:
         """Stop, and start again with the same command.
 
@@ -163,32 +175,6 @@ class ProcessServer:
     def logs(self) -> LogLines:
         """What the process has written to stdout and stderr so far, over all its starts."""
         return self._output.read()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            self.stop()
-        except ServerShutdownError as problem:
-            if error is None:
-                raise
-            error.add_note(f"In addition: {problem}")
-
-    async def __aenter__(self) -> Self:
-        from steprig.live.in_thread import start_in_thread
-
-        await start_in_thread(self.start, self.stop)
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        from steprig.live.in_thread import stop_in_thread
-
-        await stop_in_thread(partial(self.__exit__, kind, error, trace))
 
     def __repr__(self) -> str:
         state = f"running as {self.pid}" if self.is_running else "stopped"

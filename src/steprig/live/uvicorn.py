@@ -4,15 +4,14 @@ import asyncio
 import threading
 import warnings
 from functools import partial
-from types import TracebackType
 from typing import Self
 
 from steprig.live.address import Address
 from steprig.live.application import Application, check
 from steprig.live.at_exit import forget, stop_at_exit
 from steprig.live.deadline import Deadline
-from steprig.live.errors import ServerShutdownError
 from steprig.live.log_lines import LogLines
+from steprig.live.managed import Managed
 from steprig.live.options import check_options, check_values, level_number
 from steprig.live.outcome import why_not_started, why_not_stopped
 from steprig.live.readiness import HttpProbe, wait_until_ready
@@ -27,7 +26,7 @@ _CLEANUP = 0.5
 """Seconds that a start-up which has failed gets to clean up."""
 
 
-class UvicornTestServer:
+class UvicornTestServer(Managed):
     """A real server on a real socket, run by uvicorn in a thread of its own.
 
     `start` returns when the application serves, `stop` when nothing is left: no thread, socket,
@@ -233,33 +232,6 @@ class UvicornTestServer:
     def logs(self) -> LogLines:
         """What this server has logged so far, over all its starts; kept after `stop`."""
         return self._log.buffer.read()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            self.stop()
-        except ServerShutdownError as problem:
-            if error is None:
-                raise
-            # The test's own failure is the news; it must not be hidden by this one.
-            error.add_note(f"In addition, the server did not stop cleanly: {problem}")
-
-    async def __aenter__(self) -> Self:
-        from steprig.live.in_thread import start_in_thread
-
-        await start_in_thread(self.start, self.stop)
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        from steprig.live.in_thread import stop_in_thread
-
-        await stop_in_thread(partial(self.__exit__, kind, error, trace))
 
     def __del__(self) -> None:
         life: ServerThread | None = getattr(self, "_life", None)
