@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from importlib.metadata import version
 
 import pytest
 
@@ -9,6 +10,11 @@ from steprig.aws.runner import DurableFunctionTestRunner
 from steprig.kernel import MemoryJournal, SqliteJournal
 
 Runners = Callable[..., DurableFunctionTestRunner]
+
+
+def pytest_report_header() -> str:
+    """Which SDK the tests run with, as they are to run with several."""
+    return f"aws-durable-execution-sdk-python {version('aws-durable-execution-sdk-python')}"
 
 
 @pytest.fixture

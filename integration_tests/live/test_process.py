@@ -302,3 +302,22 @@ async def test_async_with_starts_and_stops():
     async with ProcessServer(python(SLEEPER), ready_log="up") as server:
         assert server.is_running
     assert not server.is_running
+
+
+def test_wait_returns_once_the_process_has_ended_by_itself():
+    server = ProcessServer(python("print('up')"), ready_log="up").start()
+
+    assert server.wait(20)
+    assert server.returncode == 0
+    server.stop()
+
+
+def test_wait_gives_up_on_a_process_that_goes_on():
+    with ProcessServer(python(SLEEPER), ready_log="up") as server:
+        assert not server.wait(0.05)
+        os.kill(server.pid, signal.SIGKILL)
+        assert server.wait(20)
+
+
+def test_wait_is_over_for_a_process_that_never_ran():
+    assert ProcessServer(python(SLEEPER)).wait(0)

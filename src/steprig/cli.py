@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import typer
 
-from steprig.commands import config_file
+from steprig.commands import aws, config_file
 from steprig.commands.dev import DEFAULT_CONNECT_PORT, ClockName, DevOptions, LogLevel, serve, what_to_try
 from steprig.commands.foreground import ignore_signals
 from steprig.errors import SteprigError
@@ -22,6 +22,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+app.add_typer(aws.app)
 
 _WITHOUT_EFFECT: Final = "Of inngest-cli; accepted, and without effect."
 

@@ -1,4 +1,4 @@
-"""Test AWS Lambda durable functions: a runner that needs no AWS and skips every wait.
+"""Test AWS Lambda durable functions: a runner that needs no AWS and skips every wait, and the service over HTTP.
 
 The names below are imported on first use, so that ``import steprig.aws`` costs nothing.
 """
@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 from steprig.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from steprig.aws.cloud_runner import DurableFunctionCloudTestRunner
     from steprig.aws.errors import (
         CallbackTimeoutException,
         DurableExecutionAlreadyStartedException,
         DurableFunctionsTestError,
         InvalidParameterValueException,
+        InvalidRequestContentException,
+        RequestTooLargeException,
         ResourceConflictException,
         ResourceNotFoundException,
         ServiceError,
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
         TooManyRequestsException,
     )
     from steprig.aws.history import Event
+    from steprig.aws.hosting.environment import HandlerProcess
     from steprig.aws.operations import (
         CallbackOperation,
         ContextOperation,
@@ -32,6 +36,10 @@ if TYPE_CHECKING:
     from steprig.aws.responders import PendingCallback
     from steprig.aws.result import DurableFunctionTestResult, ExecutionStatus
     from steprig.aws.runner import DurableChildContextTestRunner, DurableFunctionTestRunner, ExecutionHistory
+    from steprig.aws.stores import FileSystemExecutionStore, InMemoryExecutionStore, SQLiteExecutionStore
+    from steprig.aws.web_config import StoreType, WebRunnerConfig, WebServiceConfig
+    from steprig.aws.web_runner import WebRunner
+    from steprig.aws.web_test_runner import DurableFunctionWebTestRunner
 
 __all__ = [
     "CallbackOperation",
@@ -39,34 +47,49 @@ __all__ = [
     "ContextOperation",
     "DurableChildContextTestRunner",
     "DurableExecutionAlreadyStartedException",
+    "DurableFunctionCloudTestRunner",
     "DurableFunctionTestResult",
     "DurableFunctionTestRunner",
+    "DurableFunctionWebTestRunner",
     "DurableFunctionsTestError",
     "Event",
     "ExecutionHistory",
     "ExecutionOperation",
     "ExecutionStatus",
+    "FileSystemExecutionStore",
+    "HandlerProcess",
+    "InMemoryExecutionStore",
     "InvalidParameterValueException",
+    "InvalidRequestContentException",
     "InvokeOperation",
     "Operation",
     "PendingCallback",
+    "RequestTooLargeException",
     "ResourceConflictException",
     "ResourceNotFoundException",
+    "SQLiteExecutionStore",
     "ServiceError",
     "ServiceException",
     "StepOperation",
+    "StoreType",
     "TooManyRequestsException",
     "WaitOperation",
+    "WebRunner",
+    "WebRunnerConfig",
+    "WebServiceConfig",
 ]
 
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
+        "cloud_runner": ("DurableFunctionCloudTestRunner",),
         "errors": (
             "CallbackTimeoutException",
             "DurableExecutionAlreadyStartedException",
             "DurableFunctionsTestError",
             "InvalidParameterValueException",
+            "InvalidRequestContentException",
+            "RequestTooLargeException",
             "ResourceConflictException",
             "ResourceNotFoundException",
             "ServiceError",
@@ -74,6 +97,7 @@ __getattr__, __dir__ = lazy_names(
             "TooManyRequestsException",
         ),
         "history": ("Event",),
+        "hosting.environment": ("HandlerProcess",),
         "operations": (
             "CallbackOperation",
             "ContextOperation",
@@ -86,6 +110,10 @@ __getattr__, __dir__ = lazy_names(
         "responders": ("PendingCallback",),
         "result": ("DurableFunctionTestResult", "ExecutionStatus"),
         "runner": ("DurableChildContextTestRunner", "DurableFunctionTestRunner", "ExecutionHistory"),
+        "stores": ("FileSystemExecutionStore", "InMemoryExecutionStore", "SQLiteExecutionStore"),
+        "web_config": ("StoreType", "WebRunnerConfig", "WebServiceConfig"),
+        "web_runner": ("WebRunner",),
+        "web_test_runner": ("DurableFunctionWebTestRunner",),
     },
     extra="aws",
 )

@@ -10,8 +10,6 @@ long as all that is done about it, and there is one for every step.
 
 import logging
 import threading
-import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
@@ -23,6 +21,8 @@ from steprig.aws.calls import durable_call, plain_call
 from steprig.aws.checkpointing import Checkpoint, checkpoint
 from steprig.aws.decision import Decision, Given
 from steprig.aws.errors import ResourceNotFoundException, ServiceException
+from steprig.aws.executions import Executions, existing
+from steprig.aws.falling_due import on_time
 from steprig.aws.folding import fold_record
 from steprig.aws.functions import Functions
 from steprig.aws.invocations import Outcome
@@ -32,9 +32,10 @@ from steprig.aws.resuming import under_way
 from steprig.aws.starting import Start, child_of
 from steprig.aws.state import Answer, Execution
 from steprig.aws.timers import Timers
-from steprig.aws.timing import INVOCATION, TIMEOUT, WAKE, TimerKey, appointments, same_appointments
+from steprig.aws.timing import TimerKey, appointments, same_appointments
 from steprig.aws.tokens import CallbackToken
-from steprig.aws.watchers import ExecutionNotReachedError, Watchers
+from steprig.aws.waiting import Waiting
+from steprig.aws.watchers import Watchers
 from steprig.kernel import Clock, Journal, Record, Work, stream_of
 
 _log = logging.getLogger(__name__)
@@ -44,10 +45,6 @@ class _StoppedError(ServiceException):
     """Something came after the engine was stopped."""
 
     code = ServiceException.__name__
-
-
-_KEEP_ENDED = 256
-"""The states of so many executions that have ended are at hand; others are folded anew when somebody asks."""
 
 
 class Engine:
@@ -81,10 +78,11 @@ class Engine:
         self._lock = threading.RLock()
         self._watchers = Watchers(self._lock)
         self._timers = Timers(clock, self._fire, self._watchers.wake)
-        self._going_on: dict[Arn, Execution] = {}
-        self._ended: OrderedDict[Arn, Execution] = OrderedDict()
+        self._executions = Executions(journal)
+        self._waiting = Waiting(clock, self._timers, self._watchers, self._lock, self.execution, self._fire)
         self._in_flight: dict[str, Work] = {}
         self._then: list[Callable[[], object]] = []
+        self._deleting: set[str] = set()
         self._stopped = False
 
     # --- What happens -------------------------------------------------------------------------------
@@ -97,12 +95,19 @@ class Engine:
         return entry.arn
 
     def checkpoint(
-        self, arn: str, token: str, updates: Sequence[OperationUpdate], client_token: str | None = None
+        self,
+        arn: str,
+        token: str,
+        updates: Sequence[OperationUpdate],
+        client_token: str | None = None,
+        *,
+        revocable: bool = True,
     ) -> Answer:
-        """See `Service.checkpoint`."""
+        """See `Service.checkpoint`. `revocable` is false for an SDK that does not understand a token withheld."""
         with self._lane():
             state = self._open(arn)
             given = self._given(state)
+            given = given._replace(revocable=given.revocable and revocable)
             decision, answer = checkpoint(state, Checkpoint(token, updates, client_token), given)
             self._commit(decision)
             return answer
@@ -151,27 +156,25 @@ class Engine:
             self._commit(completions.resume(self.execution(arn), self._given(), reason=reason))
 
     def delete(self, arn: str) -> None:
-        """Show an execution that has ended no more. Raises `ServiceError`."""
+        """Show an execution that has ended no more, after it was DELETING for a moment. Raises `ServiceError`."""
         with self._lane():
-            self._commit(completions.delete(self.execution(arn), self._given()))
+            decision = completions.delete(self.execution(arn), self._given())
+            self._deleting.add(decision.state.arn)
+            self._commit(decision)
+            when = decision.given.now + limits.DELETION
+            self._clock.call_at(when, lambda: self._deleting.discard(decision.state.arn), label=f"deletion of {arn}")
 
     # --- What there is ------------------------------------------------------------------------------
 
     def execution(self, arn: str) -> Execution:
         """An execution as it is. Raises `ResourceNotFoundException`."""
         with self._lock:
-            known = Arn(arn)
-            state = self._going_on.get(known) or self._ended.get(known)
-        if state is None:
-            for record in self.records(arn):
-                state = fold_record(state, record)
-        if state is None or state.deleted:
-            raise ResourceNotFoundException("Durable Execution does not exist")
-        return state
+            state = self._executions.at_hand(Arn(arn))
+        return existing(state if state is not None else self._executions.read(arn), deleting=arn in self._deleting)
 
     def records(self, arn: str) -> Sequence[Record]:
         """What the journal holds of an execution; nothing of one that is unknown."""
-        return self._journal.read(stream_of(r.EXECUTION, arn))
+        return self._executions.records(arn)
 
     def wait(
         self, arn: str, reached: Callable[[Execution], bool], *, timeout: float, skip_deadlines: bool = False
@@ -188,20 +191,16 @@ class Engine:
             ExecutionNotReachedError: It took longer.
             ResourceNotFoundException: There is no such execution.
         """
-        end = time.monotonic() + timeout
-        with self._watchers.changed(arn, reached) as changed:
-            state = self.execution(arn)
-            with self._clock.awaiting_result(skip_deadlines=skip_deadlines):
-                while not reached(state):
-                    left = end - time.monotonic()
-                    if left <= 0:
-                        raise ExecutionNotReachedError(state, timeout)
-                    changed.clear()
-                    to_next = self._seconds_to_deadline()
-                    if not reached(self.execution(arn)) and not changed.wait(min(left, to_next)):
-                        self._fire_overdue()
-                    state = self.execution(arn)
-        return state
+        return self._waiting.wait(arn, reached, timeout=timeout, skip_deadlines=skip_deadlines)
+
+    def keep_deadlines(self, over: threading.Event) -> None:
+        """See `Waiting.keep_deadlines`; `wake` ends it once `over` is set."""
+        self._waiting.keep_deadlines(over)
+
+    def wake(self) -> None:
+        """Let all who wait look anew whether they have to."""
+        with self._lock:
+            self._watchers.wake()
 
     def watch(self, arn: str | None, callback: Callable[[Execution], object]) -> Callable[[], None]:
         """Call `callback` whenever an invocation of an execution, or of any, has ended. Returns the undoing.
@@ -217,7 +216,7 @@ class Engine:
         with self._lane():
             found = under_way(self._journal)
             for one in found:
-                self._going_on[one.state.arn] = one.state
+                self._executions.keep(one.state)
             for one in found:
                 self._commit(invocations.lose(one.state, self._given()))
                 self._keep_time(one.state.arn)
@@ -268,13 +267,9 @@ class Engine:
             return
         state, at = decision.state, decision.given.now
         stream = stream_of(r.EXECUTION, state.arn)
-        before = self._going_on.get(state.arn)
+        before = self._executions.going_on(state.arn)
         self._journal.append(at, *((stream, entry) for entry in decision.entries))
-        if state.ended is None:
-            self._going_on[state.arn] = state
-        else:
-            self._going_on.pop(state.arn, None)
-            self._remember(state)
+        self._executions.keep(state)
         for entry in decision.entries:
             self._follow(state, entry)
         self._keep_time_after(before, state)
@@ -322,7 +317,7 @@ class Engine:
             self._tell_parent(parent, state, end)
 
     def _tell_parent(self, parent: r.Parent, child: Execution, end: r.ExecutionEnd) -> None:
-        if (state := self._going_on.get(parent.arn)) is None:
+        if (state := self._executions.going_on(parent.arn)) is None:
             return
         if isinstance(end, r.ExecutionTimedOut):
             end = r.ExecutionTimedOut(error=completions.invoke_timeout(child.started.timeout))
@@ -332,45 +327,22 @@ class Engine:
 
     def _returned(self, arn: Arn, invocation: InvocationId, outcome: Outcome) -> None:
         with suppress(_StoppedError), self._lane():
-            if (state := self._going_on.get(arn)) is not None:
+            if (state := self._executions.going_on(arn)) is not None:
                 self._commit(invocations.finish(state, invocation, outcome, self._given()))
 
     def _called(self, parent: r.Parent, end: r.ExecutionEnd) -> None:
         with suppress(_StoppedError), self._lane():
-            if (state := self._going_on.get(parent.arn)) is not None:
+            if (state := self._executions.going_on(parent.arn)) is not None:
                 self._commit(completions.end_invoke(state, parent.operation, end, self._given()))
             self._release(_call_key(parent.arn, parent.operation))
 
     def _fire(self, arn: Arn, key: TimerKey, when: datetime) -> None:
         with suppress(_StoppedError), self._lane():
-            state = self._going_on.get(arn)
+            state = self._executions.going_on(arn)
             if state is None or not self._timers.is_wanted(arn, key, when):
                 return
-            self._commit(self._on_time(state, key))
+            self._commit(on_time(state, key, self._given()))
             self._keep_time(arn)
-
-    def _seconds_to_deadline(self) -> float:
-        with self._lock:
-            return self._timers.seconds_to_next()
-
-    def _fire_overdue(self) -> None:
-        with self._lock:
-            overdue = self._timers.take_overdue()
-        for arn, key, when in overdue:
-            self._clock.go_on_from(when)
-            self._fire(arn, key, when)
-
-    def _on_time(self, state: Execution, key: TimerKey) -> Decision:
-        given = self._given()
-        if key.what == WAKE:
-            return completions.wake(state, given)
-        if key.what == TIMEOUT:
-            return completions.time_out(state, given)
-        if key.what == INVOCATION and state.invocation is not None:
-            outcome = invocations.timed_out(self._invocation_timeout)
-            return invocations.finish(state, state.invocation.id, outcome, given)
-        assert key.operation is not None, "the other timers are of operations"
-        return completions.time_out_operation(state, key.operation, given)
 
     # --- Helpers --------------------------------------------------------------------------------------
 
@@ -386,7 +358,7 @@ class Engine:
 
     def _open(self, arn: str) -> Execution:
         """The execution that a function checkpoints, which may have ended just now."""
-        return self._going_on.get(Arn(arn)) or self.execution(arn)
+        return self._executions.going_on(Arn(arn)) or self.execution(arn)
 
     def _callback(self, callback_id: str) -> tuple[Execution, OperationId]:
         token = CallbackToken.decode(callback_id)
@@ -395,19 +367,13 @@ class Engine:
         return self.execution(token.arn), token.operation
 
     def _keep_time(self, arn: Arn) -> None:
-        state = self._going_on.get(arn)
+        state = self._executions.going_on(arn)
         self._timers.keep(arn, {} if state is None else appointments(state, self._invocation_timeout))
 
     def _keep_time_after(self, before: Execution | None, state: Execution) -> None:
         """`_keep_time` unless nothing of what it looks at has changed, as in most checkpoints."""
         if before is None or not same_appointments(before, state):
             self._keep_time(state.arn)
-
-    def _remember(self, state: Execution) -> None:
-        self._ended[state.arn] = state
-        self._ended.move_to_end(state.arn)
-        if len(self._ended) > _KEEP_ENDED:
-            self._ended.popitem(last=False)
 
     def _release(self, key: str) -> None:
         """Count something as in flight no more, once all that follows from it is."""

@@ -76,3 +76,21 @@ class ServiceException(ServiceError):  # noqa: N818
     """A fault of the service itself."""
 
     status, message_key = 500, "Message"
+
+
+class RequestTooLargeException(ServiceError):  # noqa: N818
+    """The payload is too large."""
+
+    status, message_key = 413, "message"
+
+
+class InvalidRequestContentException(ServiceError):  # noqa: N818
+    """The payload of an invocation is no JSON."""
+
+    status, message_key = 400, "message"
+
+
+class UnknownOperationException(ServiceError):  # noqa: N818
+    """The service has no such path, or not with that method."""
+
+    status, message_key = 404, "message"

@@ -115,7 +115,7 @@ def _end(
 
 @_folds(r.ExecutionPaused)
 def _paused(state: Execution, entry: r.ExecutionPaused, at: datetime) -> Execution:
-    return _with(state, pause=Pause(at, entry.timeout_paused))
+    return _with(state, pause=Pause(at, entry.timeout_paused, entry.reason))
 
 
 @_folds(r.ExecutionResumed)

@@ -135,7 +135,10 @@ def _payload(value: object, include: bool) -> Details:
 
 
 def _error_payload(error: ErrorObject | None, include: bool) -> Details:
-    return _payload(msgspec.to_builtins(error or ErrorObject()), include)
+    told: Details = msgspec.to_builtins(error or ErrorObject())
+    if error is not None and error.stack_trace is not None:
+        told["StackTrace"] = list(error.stack_trace)  # as boto3 gives it
+    return _payload(told, include)
 
 
 def _nothing(entry: Entry, include: bool) -> Details:
@@ -158,12 +161,16 @@ def _execution_started(entry: Entry, include: bool) -> Details:
 def _execution_paused(entry: Entry, include: bool) -> Details:
     assert isinstance(entry, r.ExecutionPaused)
     details: Details = {"PauseRequestTimestamp": _NOW, "ExecutionTimeoutPaused": entry.timeout_paused}
-    return _present({**details, "Reason": entry.reason})
+    return {**details, **_reason(entry.reason, include)}
 
 
 def _execution_resumed(entry: Entry, include: bool) -> Details:
     assert isinstance(entry, r.ExecutionResumed)
-    return _present({"ResumeRequestTimestamp": _NOW, "Reason": entry.reason})
+    return {"ResumeRequestTimestamp": _NOW, **_reason(entry.reason, include)}
+
+
+def _reason(reason: str | None, include: bool) -> Details:
+    return {} if reason is None else {"Reason": _payload(reason, include)}
 
 
 def _invocation_completed(entry: Entry, include: bool) -> Details:

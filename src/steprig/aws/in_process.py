@@ -49,6 +49,14 @@ class InProcessInvoker:
         """Have a handler called by this name, in the place of the one that was."""
         self._handlers[name] = handler
 
+    def discard(self, name: str) -> None:
+        """Have no handler called by this name."""
+        self._handlers.pop(name, None)
+
+    def serves(self, function: str) -> bool:
+        """Whether a handler was added by this name."""
+        return function in self._handlers
+
     def invoke(self, call: DurableCall, service: Service, report: Callable[[Outcome], None]) -> None:
         """See `Invoker.invoke`."""
         handler = self._handlers.get(call.caller.function)

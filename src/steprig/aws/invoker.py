@@ -36,6 +36,8 @@ class Caller(NamedTuple):
     trace_id: str | None
     timeout: int
     """Seconds that the call may take."""
+    client_context: str | None = None
+    """JSON that a client has sent along."""
 
 
 class DurableCall(NamedTuple):

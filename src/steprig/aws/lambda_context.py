@@ -1,5 +1,6 @@
 """The second argument of a handler."""
 
+import json
 import time
 from dataclasses import dataclass, field
 
@@ -16,6 +17,15 @@ class CognitoIdentity:
 
 
 @dataclass(frozen=True)
+class ClientContext:
+    """What a client tells of itself, in the parts that Lambda's runtime gives it."""
+
+    custom: object = None
+    env: object = None
+    client: object = None
+
+
+@dataclass(frozen=True)
 class LambdaContext:
     """What Lambda's runtime tells a handler of its call."""
 
@@ -28,7 +38,7 @@ class LambdaContext:
     log_group_name: str = ""
     log_stream_name: str = ""
     identity: CognitoIdentity = CognitoIdentity()
-    client_context: object = None
+    client_context: ClientContext | None = None
     xray_trace_id: str | None = None
     deadline: float = field(default=0.0, repr=False)
     """On the clock of `time.monotonic`."""
@@ -55,6 +65,14 @@ def lambda_context(caller: Caller, request_id: str) -> LambdaContext:
         tenant_id=caller.tenant_id,
         log_group_name=f"/aws/lambda/{name}",
         log_stream_name=f"[{caller.version}]{request_id}",
+        client_context=_client_context(caller.client_context),
         xray_trace_id=caller.trace_id,
         deadline=time.monotonic() + caller.timeout,
     )
+
+
+def _client_context(text: str | None) -> ClientContext | None:
+    if text is None:
+        return None
+    told = json.loads(text)
+    return ClientContext(told.get("custom"), told.get("env"), told.get("client"))

@@ -27,6 +27,16 @@ INVOCATION_FAILURES = 5
 IDLE_INVOCATIONS = 3
 """It fails, too, when so many in a row said that they wait, and for nothing."""
 
+DELETION = timedelta(seconds=1)
+"""How long an execution is DELETING until it is gone."""
+
+ASYNCHRONOUS_PAYLOAD_BYTES = 1_048_576
+"""What a function may be invoked with by `Event`."""
+
+EXECUTIONS_PAGE, EXECUTIONS_PAGE_MOST = 100, 1000
+LONGEST_PAUSE = timedelta(days=366)
+"""From the start of an execution to its timeout, however long it is paused."""
+
 EXECUTION_TIMEOUT = 300
 INVOCATION_TIMEOUT = 900
 CHILD_EXECUTION_TIMEOUT = 120

@@ -15,6 +15,7 @@ from steprig.aws.operations import Operation, Operations, top_level, walk
 from steprig.aws.projection import project
 from steprig.aws.sdk_objects import error_of
 from steprig.aws.state import Execution
+from steprig.aws.told_history import without_data
 from steprig.kernel import Record, Run
 from steprig.kernel.tree import run_tree
 
@@ -49,6 +50,7 @@ class DurableFunctionTestResult(Operations):
     execution_status: ExecutionStatus | None = None
     execution_arn: str = ""
     _records: Sequence[Record] = field(default=(), repr=False, compare=False)
+    _told: Sequence[Event] | None = field(default=None, repr=False, compare=False)
 
     def _level(self) -> Sequence[Operation]:
         return self.operations
@@ -63,7 +65,9 @@ class DurableFunctionTestResult(Operations):
         Args:
             include_execution_data: False to leave out inputs, results and errors.
         """
-        return events(self._records, include_execution_data=include_execution_data)
+        if self._told is None:
+            return events(self._records, include_execution_data=include_execution_data)
+        return [event if include_execution_data else without_data(event) for event in self._told]
 
     def run(self) -> Run | None:
         """The execution in the timeline's words."""
@@ -81,12 +85,15 @@ class DurableFunctionTestResult(Operations):
         return self.tree()
 
 
-def result_of(state: Execution, records: Sequence[Record]) -> DurableFunctionTestResult:
+def result_of(
+    state: Execution, records: Sequence[Record], told: Sequence[Event] | None = None
+) -> DurableFunctionTestResult:
     """What a test gets to see.
 
     Args:
         state: Of an execution that has ended.
         records: Its own.
+        told: Its history as a service elsewhere tells it, where the records are made from that.
     """
     succeeded = state.status is ServiceStatus.SUCCEEDED
     return DurableFunctionTestResult(
@@ -97,4 +104,5 @@ def result_of(state: Execution, records: Sequence[Record]) -> DurableFunctionTes
         execution_status=ExecutionStatus[state.status.name],
         execution_arn=state.arn,
         _records=records,
+        _told=told,
     )

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from steprig.aws import limits
 from steprig.aws import records as r
-from steprig.aws.arns import LATEST, execution_arn, function_arn
+from steprig.aws.arns import LATEST, execution_arn, function_arn, parse_function_name
 from steprig.aws.state import Execution
 
 
@@ -29,7 +29,9 @@ class Start(NamedTuple):
 
     def entry(self, execution_id: str) -> r.ExecutionStarted:
         """The first record of the execution."""
-        function = function_arn(self.function, region=self.region, account=self.account, qualifier=self.version)
+        parsed = parse_function_name(self.function)
+        bare = self.function if parsed is None else parsed.name
+        function = function_arn(bare, region=self.region, account=self.account, qualifier=self.version)
         arn = execution_arn(function, self.name, execution_id)
         return r.ExecutionStarted(arn=arn, id=execution_id, **self._asdict())
 

@@ -41,6 +41,7 @@ class Pause(msgspec.Struct, frozen=True, gc=False):
 
     since: datetime
     timeout_paused: bool
+    reason: str | None = None
 
 
 class Execution(msgspec.Struct, frozen=True, gc=False):

@@ -62,14 +62,23 @@ class Watchers:
                 changed.set()
 
         remove = self.add(arn, look)
-        with self._lock:
-            self._waiting[changed] = None
         try:
-            yield changed
+            with self.woken(changed):
+                yield changed
         finally:
             remove()
+
+    @contextmanager
+    def woken(self, woken: threading.Event | None = None) -> Iterator[threading.Event]:
+        """An event, a new one unless it is given, that is set at each `wake`."""
+        event = threading.Event() if woken is None else woken
+        with self._lock:
+            self._waiting[event] = None
+        try:
+            yield event
+        finally:
             with self._lock:
-                del self._waiting[changed]
+                del self._waiting[event]
 
     def _remove(self, arn: str | None, watcher: Watcher) -> None:
         with self._lock:

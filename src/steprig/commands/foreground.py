@@ -11,6 +11,9 @@ from typing import Final, Self
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
+INTERRUPTED: Final = 130
+"""The exit code of a process that Ctrl-C has ended, by the custom of shells."""
+
 _WINDOWS_TICK: Final = 0.2
 """Seconds. On Windows a signal does not wake a thread that waits for a lock."""
 
@@ -30,6 +33,8 @@ class Foreground:
     def __init__(self) -> None:
         # `SimpleQueue.put` never waits, and may interrupt itself: signal handlers may call it.
         self._texts: queue.SimpleQueue[Text | None] = queue.SimpleQueue()
+        self.was_interrupted = False
+        """Whether it was Ctrl-C that ended it."""
 
     def say(self, text: Text) -> None:
         """Have `run` write a text, or what `text()` gives then, to standard output.
@@ -54,7 +59,8 @@ class Foreground:
             signal.signal(number, handler)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
-        del number, frame
+        del frame
+        self.was_interrupted |= number == signal.SIGINT
         self._texts.put(None)
 
     def _next(self) -> Text | None:

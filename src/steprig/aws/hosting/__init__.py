@@ -1,0 +1,1 @@
+"""Where handlers live, other than in this process."""

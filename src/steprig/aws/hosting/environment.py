@@ -1,0 +1,159 @@
+"""One process with a handler in it, as Lambda's execution environment is one."""
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from steprig.aws.hosting.replies import Reply, runtime_error
+from steprig.aws.hosting.runtime_api import RuntimeApi, RuntimeInvocation
+from steprig.aws.model import ErrorObject
+from steprig.live import LogLines, ProcessServer
+
+_GRACE = 1.0
+"""Seconds that a process gets to end by itself."""
+
+
+@dataclass(frozen=True)
+class HandlerProcess:
+    """A handler that lives in processes of its own, which speak Lambda's Runtime API.
+
+    Attributes:
+        handler: As Lambda has it: `module.function`.
+        cwd: Where the process runs, and finds the module; by default where this one does.
+        env: Variables to add to this process's, or with None to take out of them.
+        command: Instead of AWS's runtime interface client for Python: any program that speaks the Runtime API, such as
+            that of another language. The handler is its last argument, and in `_HANDLER`. Should this process be
+            killed, it has to notice by itself.
+    """
+
+    handler: str
+    cwd: str | Path | None = None
+    env: Mapping[str, str | None] = field(default_factory=dict)
+    command: Sequence[str] = (sys.executable, "-m", "steprig.aws.hosting.bootstrap")
+
+
+class Environment:
+    """A process, and the Runtime API that it speaks to. Used by one thread at a time, but for `close`.
+
+    Args:
+        name: Of the function.
+        handler: What runs.
+        variables: The environment of the process, before the handler's own.
+    """
+
+    def __init__(self, name: str, handler: HandlerProcess, variables: Mapping[str, str]) -> None:
+        self.function = name
+        self._changed = threading.Condition()
+        self._replies: dict[str, Reply] = {}
+        self._init_error: Reply | None = None
+        self._ended = False
+        self._closed = False
+        self._api = RuntimeApi(self._take)
+        self._process = ProcessServer(
+            [*handler.command, handler.handler],
+            cwd=handler.cwd,
+            env={**variables, **_variables(name, handler, self._api.address), **handler.env},
+            shutdown_timeout=_GRACE,
+            name=f"function {name}",
+        )
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether it can take another invocation."""
+        with self._changed:
+            return not self._ended and not self._closed
+
+    def has_begun(self, request_id: str) -> bool:
+        """Whether the process has ever seen an invocation."""
+        return self._api.handed_out == request_id
+
+    @property
+    def logs(self) -> LogLines:
+        """What the process has written."""
+        return self._process.logs
+
+    def start(self) -> None:
+        """Start the process. Raises `ServerStartupError`."""
+        self._api.start()
+        self._process.start()
+        threading.Thread(target=self._watch, name="end of a function's process", daemon=True).start()
+
+    def run(self, invocation: RuntimeInvocation, timeout: float) -> Reply | ErrorObject | None:
+        """Have the process run its handler once.
+
+        Args:
+            invocation: What it is handed.
+            timeout: Seconds.
+
+        Returns:
+            What it answered; how it died; or None when it took too long, and has to be closed.
+        """
+        self._api.offer(invocation)
+        end = time.monotonic() + timeout
+        with self._changed:
+            while invocation.request_id not in self._replies:
+                if self._ended or self._closed:
+                    return self._death(invocation.request_id)
+                if not self._changed.wait(max(0.0, end - time.monotonic())) and time.monotonic() >= end:
+                    return None
+            return self._replies.pop(invocation.request_id)
+
+    def close(self) -> None:
+        """End the process and all its children. Idempotent."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        self._process.stop()
+        self._api.stop()
+
+    def _take(self, request_id: str | None, reply: Reply) -> None:
+        with self._changed:
+            if request_id is None:
+                self._init_error = reply
+            else:
+                self._replies[request_id] = reply
+            self._changed.notify_all()
+
+    def _watch(self) -> None:
+        self._process.wait()
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    def _death(self, request_id: str) -> ErrorObject:
+        if self._init_error is not None:
+            return runtime_error(self._init_error.body, "Runtime.InitError")
+        if not self._api.was_asked and not self._closed:
+            output = self._process.logs.tail(5) or "(none)"
+            message = f"{self._process.name} ended before it asked for an invocation. Its last output:\n{output}"
+            return ErrorObject(error_type="Runtime.InitError", error_message=message)
+        message = f"RequestId: {request_id} Error: Runtime exited with error: {_how(self._process.returncode)}"
+        return ErrorObject(error_type="Runtime.ExitError", error_message=message)
+
+
+def _how(returncode: int | None) -> str:
+    if returncode is None:
+        return "the service was stopped"
+    return f"exit status {returncode}" if returncode >= 0 else f"signal: {-returncode}"
+
+
+def _variables(name: str, handler: HandlerProcess, address: str) -> dict[str, str]:
+    """What Lambda sets for a function."""
+    bare, _, version = name.partition(":")
+    cwd = str(Path(handler.cwd or ".").resolve())
+    paths = [cwd, os.environ.get("PYTHONPATH", "")]
+    return {
+        "AWS_LAMBDA_RUNTIME_API": address,
+        "AWS_LAMBDA_FUNCTION_NAME": bare,
+        "AWS_LAMBDA_FUNCTION_VERSION": version if version.isdecimal() else "$LATEST",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "128",
+        "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{bare}",
+        "AWS_LAMBDA_LOG_STREAM_NAME": "local",
+        "LAMBDA_TASK_ROOT": cwd,
+        "PYTHONPATH": os.pathsep.join(path for path in paths if path),
+        "_HANDLER": handler.handler,
+    }

@@ -1,0 +1,1 @@
+"""The Lambda API of durable executions, over HTTP."""
