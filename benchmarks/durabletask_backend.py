@@ -1,10 +1,14 @@
 """What the embedded Durable Task backend costs, beside the SDK's own in-memory one.
 
-Each backend runs in a process of its own, and the same SDK worker and client talk to either in turn. Prints medians
-of one run, and ratios: how many times the peer's cost is ours. `--check` exits with 1 when one misses its target.
+Each backend runs in a process of its own, and the same SDK worker and client talk to either in turn; then each runs in
+one process with its worker and client, as in most test suites. Prints medians of one run, and ratios: how many times
+the peer's cost is ours. What the SDK's worker and client cost no backend can take away. `--check` exits with 1 when
+one misses its target.
 """
 
 import argparse
+import ctypes
+import gc
 import logging
 import os
 import statistics
@@ -25,7 +29,7 @@ from durabletask.worker import TaskHubGrpcWorker
 STEPS = 10
 WIDE = 1_000
 BATCH = 400
-IDLE = 2_000
+IDLE = 5_000
 WAITERS = 100
 
 quiet = logging.getLogger("bench")
@@ -58,21 +62,69 @@ def idle(ctx: task.OrchestrationContext, _: None) -> Any:
 # --- The backends -----------------------------------------------------------------------------------------
 
 
-def serve(kind: str, port: int) -> None:
-    """Run a backend; for each line on stdin, print the CPU seconds and the resident kilobytes so far."""
+def start(kind: str, port: int) -> int:
+    """Start a backend in this process. Returns its port."""
     if kind == "ours":
         from steprig.durabletask import create_test_backend
     else:
         from durabletask.testing import create_test_backend
-    backend = create_test_backend(port)
-    print(getattr(backend, "port", port), flush=True)
-    for _ in sys.stdin:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-        print(time.process_time(), pages * os.sysconf("SC_PAGE_SIZE") // 1024, flush=True)
+    return int(getattr(create_test_backend(port), "port", port))
+
+
+def serve_together(kind: str, port: int) -> None:
+    """Run a backend, a worker and a client; for each measure on stdin, print the seconds of wall and CPU it takes."""
+    together = Connected(f"localhost:{start(kind, port)}")
+    print("ready", flush=True)
+    for line in sys.stdin:
+        body, _ = MEASURES[line.strip()]
+        cpu, began = time.process_time(), time.perf_counter()
+        body(together)
+        print(time.perf_counter() - began, time.process_time() - cpu, flush=True)
     os._exit(0)
 
 
-class Backend:
+def serve(kind: str, port: int) -> None:
+    """Run a backend; for each line on stdin, print the CPU seconds and the resident kilobytes so far."""
+    print(start(kind, port), flush=True)
+    for line in sys.stdin:
+        cpu = time.process_time()
+        if line.strip() == "trim":
+            give_back_memory()
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        print(cpu, pages * os.sysconf("SC_PAGE_SIZE") // 1024, flush=True)
+    os._exit(0)
+
+
+def give_back_memory() -> None:
+    """Have the resident size say what is in use: what was freed is given back, so that later growth is seen."""
+    gc.collect()
+    if sys.platform == "linux":
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+
+
+class Connected:
+    """A worker and a client on a backend."""
+
+    def __init__(self, address: str) -> None:
+        self.worker = TaskHubGrpcWorker(host_address=address, logger=quiet)
+        for orchestrator in (empty, sequence, fan_out, idle):
+            self.worker.add_orchestrator(orchestrator)
+        self.worker.add_activity(add_one)
+        self.worker.start()
+        self.client = TaskHubGrpcClient(host_address=address, logger=quiet)
+        self.run(empty, 1)
+
+    def run(self, orchestrator: Any, value: Any) -> None:
+        instance_id = self.client.schedule_new_orchestration(orchestrator, input=value)
+        self.wait(instance_id)
+
+    def wait(self, instance_id: str) -> None:
+        state = self.client.wait_for_orchestration_completion(instance_id, timeout=120)
+        assert state is not None
+        state.raise_if_failed()
+
+
+class Backend(Connected):
     """A backend in a process of its own, with a worker and a client here."""
 
     def __init__(self, kind: str) -> None:
@@ -85,32 +137,12 @@ class Backend:
             text=True,
         )
         assert self.process.stdout is not None
-        self.address = f"localhost:{int(self.process.stdout.readline())}"
-        self.worker = TaskHubGrpcWorker(host_address=self.address, logger=quiet)
-        for orchestrator in (empty, sequence, fan_out, idle):
-            self.worker.add_orchestrator(orchestrator)
-        self.worker.add_activity(add_one)
-        self.worker.start()
-        self.client = TaskHubGrpcClient(host_address=self.address, logger=quiet)
-        self.run(empty, 1)
+        super().__init__(f"localhost:{int(self.process.stdout.readline())}")
 
-    def cost(self) -> tuple[float, int]:
-        """CPU seconds and resident kilobytes of the backend so far."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-        cpu, kilobytes = self.process.stdout.readline().split()
+    def cost(self, ask: str = "") -> tuple[float, int]:
+        """CPU seconds and resident kilobytes of the backend so far; "trim" has it give back memory first."""
+        cpu, kilobytes = read(self.process, ask).split()
         return float(cpu), int(kilobytes)
-
-    def run(self, orchestrator: Any, value: Any) -> None:
-        instance_id = self.client.schedule_new_orchestration(orchestrator, input=value)
-        self.wait(instance_id)
-
-    def wait(self, instance_id: str) -> None:
-        state = self.client.wait_for_orchestration_completion(instance_id, timeout=120)
-        assert state is not None
-        state.raise_if_failed()
 
     def close(self) -> None:
         assert self.process.stdin is not None
@@ -132,25 +164,26 @@ def free_port() -> int:
 
 
 class Sample:
-    """Seconds that something took, of the wall, of the backend's CPU, and of the CPU of worker and client."""
+    """Seconds that something took: of the wall, and of the CPU of the backend, of the worker, and of the client."""
 
     def __init__(self, backend: Backend, body: Callable[[], object]) -> None:
         backend_cpu, _ = backend.cost()
-        own_cpu, began = time.process_time(), time.perf_counter()
+        own_cpu, client, began = time.process_time(), time.thread_time(), time.perf_counter()
         body()
         self.wall = time.perf_counter() - began
-        self.sdk = time.process_time() - own_cpu
+        self.client = time.thread_time() - client
+        self.worker = time.process_time() - own_cpu - self.client
         self.backend = backend.cost()[0] - backend_cpu
 
 
-def batch(backend: Backend, number: int) -> None:
+def batch(backend: Connected, number: int) -> None:
     """Start orchestrations one after the other, then wait for all."""
     ids = [backend.client.schedule_new_orchestration(empty, input=n) for n in range(number)]
     for one in ids:
         backend.wait(one)
 
 
-MEASURES: dict[str, tuple[Callable[[Backend], object], int]] = {
+MEASURES: dict[str, tuple[Callable[[Connected], object], int]] = {
     "empty orchestration": (lambda backend: [backend.run(empty, 1) for _ in range(50)], 50),
     f"activity, {STEPS} in sequence": (lambda backend: [backend.run(sequence, STEPS) for _ in range(10)], 10 * STEPS),
     f"fan-out of {WIDE:,}": (lambda backend: backend.run(fan_out, WIDE), 1),
@@ -178,12 +211,12 @@ def measure(rounds: int) -> list[str]:
             for count in range(rounds):
                 for backend in backends if count % 2 else backends[::-1]:
                     samples[backend.kind].append(Sample(backend, partial(body, backend)))
-            for part in ("wall", "backend", "sdk"):
+            for part in ("wall", "backend", "worker", "client"):
                 ours, peer = (
                     statistics.median(getattr(sample, part) for sample in samples[kind]) * 1000 / number
                     for kind in ("ours", "peer")
                 )
-                label = {"wall": "wall", "backend": "CPU of the backend", "sdk": "CPU of SDK worker + client"}[part]
+                label = "wall" if part == "wall" else f"CPU of the {part}"
                 report(missed, f"{name}: {label}", ours, peer, TARGETS.get((name, part)))
         for backend in backends:
             backend.worker.stop()
@@ -191,6 +224,46 @@ def measure(rounds: int) -> list[str]:
         for backend in backends:
             backend.close()
     return missed
+
+
+def measure_together(rounds: int) -> list[str]:
+    """Print all measures of backends that share a process with their worker and client."""
+    processes = {
+        kind: subprocess.Popen(
+            [sys.executable, __file__, "--serve-together", kind, "--port", str(0 if kind == "ours" else free_port())],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for kind in ("ours", "peer")
+    }
+    missed: list[str] = []
+    try:
+        for kind in processes:
+            read(processes[kind])
+        for name, (_, number) in MEASURES.items():
+            took: dict[str, list[float]] = {"ours": [], "peer": []}
+            for count in range(rounds):
+                for kind in took if count % 2 else list(took)[::-1]:
+                    took[kind].append(float(read(processes[kind], name).split()[0]))
+            ours, peer = (statistics.median(took[kind]) * 1000 / number for kind in took)
+            report(missed, f"{name}: wall, all in one process", ours, peer, TARGETS.get((name, "wall")))
+    finally:
+        for process in processes.values():
+            assert process.stdin is not None
+            process.stdin.close()
+            process.wait()
+    return missed
+
+
+def read(process: "subprocess.Popen[str]", ask: str | None = None) -> str:
+    """What a process prints next, when it was asked."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    if ask is not None:
+        process.stdin.write(f"{ask}\n")
+        process.stdin.flush()
+    return process.stdout.readline()
 
 
 def report(missed: list[str], name: str, ours: float, peer: float, target: float | None) -> None:
@@ -210,11 +283,10 @@ def measure_memory() -> list[str]:
         backend = Backend(kind)
         try:
             batch(backend, 100)
-            before = backend.cost()[1]
+            before = backend.cost("trim")[1]
             ids = [backend.client.schedule_new_orchestration(idle) for _ in range(IDLE)]
-            for one in ids:
-                backend.client.wait_for_orchestration_start(one, timeout=60)
-            found[kind] = (backend.cost()[1] - before) / IDLE
+            backend.client.wait_for_orchestration_start(ids[-1], timeout=60)  # they start in turn
+            found[kind] = (backend.cost("trim")[1] - before) / IDLE
         finally:
             backend.close()
     report(missed, "kilobytes for each idle orchestration", found["ours"], found["peer"], 2.0)
@@ -249,12 +321,17 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--serve")
+    parser.add_argument("--serve-together")
     parser.add_argument("--port", type=int, default=0)
     arguments = parser.parse_args()
     if arguments.serve:
         serve(arguments.serve, arguments.port)
         return
-    missed = [*measure(arguments.rounds), *measure_waiters(), *measure_memory()]
+    if arguments.serve_together:
+        serve_together(arguments.serve_together, arguments.port)
+        return
+    rounds = arguments.rounds
+    missed = [*measure(rounds), *measure_together(rounds), *measure_waiters(), *measure_memory()]
     if missed and arguments.check:
         sys.exit("missed: " + "; ".join(missed))
 

@@ -14,14 +14,20 @@ with warnings.catch_warnings():
     for name in (
         "aiohttp",
         "anyio._backends._asyncio",
+        "boto3.session",
         "fastapi",
+        "grpc",
         "httpcore",
         "inngest.fast_api",
+        "steprig.aws.web_test_runner",
+        "steprig.durabletask.task_hub",
         "steprig.inngest.dev_server",
         "steprig.inngest.sync_client",
         "steprig.kernel",
         "steprig.live.process",
         "steprig.live.uvicorn",
+        "steprig.plugin.aws",
+        "steprig.plugin.durabletask",
         "steprig.plugin.inngest",
     ):
         importlib.import_module(name)

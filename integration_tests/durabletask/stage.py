@@ -13,7 +13,7 @@ from durabletask.internal import orchestrator_service_pb2 as pb
 from durabletask.internal import orchestrator_service_pb2_grpc as stubs
 from durabletask.worker import TaskHubGrpcWorker
 
-from steprig.durabletask import InMemoryOrchestrationBackend
+from steprig.durabletask import InMemoryOrchestrationBackend, stop_promptly
 from steprig.kernel import VirtualClock
 
 PATIENCE = 20.0
@@ -67,7 +67,7 @@ class Stage:
 
     def start(self, worker: TaskHubGrpcWorker) -> TaskHubGrpcWorker:
         """Start a worker, and stop it with the stage."""
-        worker.start()
+        stop_promptly(worker).start()
         self._workers.append(worker)
         return worker
 
@@ -116,7 +116,7 @@ class Stage:
     def close(self) -> None:
         stopping = [threading.Thread(target=worker.stop) for worker in self._workers]
         for thread in stopping:
-            thread.start()  # each takes a second
+            thread.start()  # each finishes what it has begun
         for thread in stopping:
             thread.join()
         self.client.close()

@@ -1,16 +1,25 @@
 """What the SDK builds on the protocol: payload stores, schedules, and the export of histories."""
 
+import gzip
+import json
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
+from durabletask.extensions.history_export import (
+    ExportDestination,
+    ExportHistoryClient,
+    ExportJobCreationOptions,
+    ExportJobStatus,
+    ExportMode,
+)
 from durabletask.payload.store import LargePayloadStorageOptions, PayloadStore
 from durabletask.scheduled import ScheduleCreationOptions, ScheduledTaskClient
 
 from steprig.durabletask import create_test_backend
 from steprig.kernel import VirtualClock
 
-from .stage import Stage, until
+from .stage import PATIENCE, Stage, until
 
 
 class DictStore(PayloadStore):
@@ -122,3 +131,77 @@ def test_a_schedule_does_not_spin_where_the_worker_goes_by_the_machines_clock(sc
     assert stage.backend.journal._seq - before < 50
     assert time.process_time() - cpu < 0.4
     schedule.delete()
+
+
+class DictWriter:
+    """Exported histories in a dict."""
+
+    def __init__(self):
+        self.written = {}
+
+    def write(self, *, instance_id, payload, content_encoding, **_):
+        text = gzip.decompress(payload) if content_encoding == "gzip" else payload
+        self.written[instance_id] = [json.loads(line) for line in text.decode().splitlines()]
+
+
+def failing(ctx, value):
+    raise ValueError(value)
+
+
+@pytest.fixture
+def exports():
+    with VirtualClock() as clock, create_test_backend(0, clock=clock) as backend:
+        stage = Stage(backend)
+        client = ExportHistoryClient(stage.client, DictWriter())
+        worker = stage.worker([echo, do_echo, idle, failing])
+        client.register_worker(worker)
+        stage.start(worker)
+        yield stage, client
+        stage.close()
+
+
+def test_histories_are_exported_page_by_page(exports):
+    stage, client = exports
+    began = stage.clock.now()
+    done = {stage.schedule(echo, number) for number in range(7)} | {stage.schedule(failing, "x")}
+    for instance_id in done:
+        stage.wait(instance_id)
+    stage.schedule(idle, 1000, instance_id="goes on")
+    options = ExportJobCreationOptions(
+        mode=ExportMode.BATCH,
+        completed_time_from=began,
+        completed_time_to=stage.clock.now() + timedelta(microseconds=1),
+        destination=ExportDestination("any"),
+        max_instances_per_batch=3,
+    )
+    job = client.create_job(options)
+
+    ended = client.wait_for_job(job.job_id, timeout=PATIENCE, poll_interval=0.01)
+
+    assert ended.status is ExportJobStatus.COMPLETED
+    assert (ended.exported_instances, ended.failed_instances) == (8, 0)
+    assert client.writer.written.keys() == done
+    for _, *events in client.writer.written.values():  # the first line is about all of it
+        assert events[-1]["event_type"] == "ExecutionCompletedEvent"
+        assert not [event for event in events if datetime.fromisoformat(event["timestamp"]) < began]
+
+
+def test_an_export_that_goes_on_takes_what_ends_later_and_can_be_deleted(exports):
+    stage, client = exports
+    options = ExportJobCreationOptions(
+        mode=ExportMode.CONTINUOUS, completed_time_from=stage.clock.now(), destination=ExportDestination("any")
+    )
+    job = client.create_job(options)
+    first = stage.schedule(echo, 1)
+    stage.wait(first)
+    stage.run(idle, 0.01)  # time goes by while this is waited for
+    until(lambda: first in client.writer.written, "the export")
+    second = stage.schedule(echo, 2)
+    stage.wait(second)
+    stage.run(idle, 0.01)
+    until(lambda: second in client.writer.written, "the export of what came later")
+
+    client.delete_job(job.job_id)
+
+    assert client.get_job(job.job_id) is None
+    assert stage.status(job.orchestrator_instance_id) is None

@@ -108,6 +108,14 @@ def test_the_first_answer_counts_when_an_item_was_queued_again(stage, raw):
     assert other.next().orchestratorRequest.instanceId == "two"
 
 
+def test_a_worker_gets_all_even_where_each_item_fills_its_window(stage, raw):
+    for number in range(20):
+        stage.schedule("any", "x" * 300_000, instance_id=f"large {number}")
+    worker = raw()
+
+    assert {worker.next().orchestratorRequest.instanceId for _ in range(20)} == {f"large {n}" for n in range(20)}
+
+
 def test_a_stale_answer_changes_nothing(stage, raw):
     lost = raw()
     stage.schedule("any", instance_id="one")
@@ -157,6 +165,18 @@ def test_what_the_only_worker_abandons_is_offered_again_after_a_while(stage, raw
         worker.stub.AbandonTaskOrchestratorWorkItem(pb.AbandonOrchestrationTaskRequest(completionToken=token))
     worker.finish(worker.next())
     assert stage.wait("one").get_output() == "done"
+
+
+def test_what_the_only_worker_abandons_is_not_offered_at_once(stage, raw):
+    worker = raw()
+    stage.schedule("any", instance_id="one")
+    token = worker.next().completionToken
+    worker.stub.AbandonTaskOrchestratorWorkItem(pb.AbandonOrchestrationTaskRequest(completionToken=token))
+    stage.schedule("any", instance_id="two")
+    assert worker.next().orchestratorRequest.instanceId == "two"  # what comes later comes first
+
+    assert not worker.items
+    assert stage.status("one") == "PENDING"
 
 
 def test_events_that_come_while_a_turn_is_out_come_in_the_next(stage, raw):

@@ -6,7 +6,7 @@ in every run of every project that has steprig installed.
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
@@ -16,6 +16,8 @@ from steprig.plugin.overrides import ServerOfThisTest
 from steprig.plugin.reports import FailureReports, Watched
 
 if TYPE_CHECKING:
+    from steprig.aws import DurableFunctionCloudTestRunner, DurableFunctionTestRunner
+    from steprig.durabletask.task_hub import TaskHub
     from steprig.inngest import DevServer, DevServerClient, DevServerLike
     from steprig.kernel import VirtualClock
     from steprig.live import UvicornTestServer
@@ -40,8 +42,50 @@ class UvicornServerFactory(Protocol):
         ...
 
 
+class DurableFunctionRunnerFactory(Protocol):
+    """The type of the fixture `durable_function_runner`."""
+
+    mode: str
+    """Where functions run: `local`, `web` or `cloud`."""
+
+    def __call__(
+        self, handler: Callable[..., Any], *, deployed_as: str | None = None, **options: Any
+    ) -> "DurableFunctionTestRunner | DurableFunctionCloudTestRunner":
+        """Make a runner, which is closed when the test ends.
+
+        Args:
+            handler: A function decorated with `@durable_execution`.
+            deployed_as: What it is called where it is deployed; by default what --steprig-aws-function says.
+            **options: As for the runner of the mode.
+        """
+        ...
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the ini options."""
+    """Add the options."""
+    group = parser.getgroup("steprig")
+    group.addoption(
+        "--steprig-aws",
+        default=None,
+        metavar="local|web|cloud",
+        help="Where durable_function_runner runs functions: in the test's process (local, the default), on a server "
+        "beside it and by boto3 (web), or where they are deployed (cloud).",
+    )
+    group.addoption(
+        "--steprig-aws-function",
+        action="append",
+        default=[],
+        metavar="[HANDLER=]NAME",
+        help="With --steprig-aws=cloud, the name or ARN of the deployed function that a handler stands for, or of all "
+        "for which there is no other; {handler} in it is the handler's name. May be repeated.",
+    )
+    group.addoption(
+        "--steprig-durabletask",
+        default="embedded",
+        metavar="embedded|HOST:PORT[/TASKHUB]",
+        help="What the fixture durable_task_backend gives: the embedded backend (default), or a Durable Task sidecar, "
+        "emulator or scheduler that runs already.",
+    )
     parser.addini(
         "steprig_app",
         'The application that servers serve: "module:app", or "module:create_app()" to make one for each server. '
@@ -64,6 +108,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "steprig_inngest_path",
         "Path at which the application serves its Inngest functions (default: /api/inngest).",
         default="/api/inngest",
+    )
+
+    parser.addini(
+        "steprig_aws",
+        "Where durable_function_runner runs functions unless --steprig-aws says so: local (default), web or cloud.",
+        default="local",
+    )
+    parser.addini(
+        "steprig_aws_functions",
+        "What is deployed, a [HANDLER=]NAME a line; --steprig-aws-function goes before.",
+        type="linelist",
+        default=[],
     )
 
 
@@ -209,6 +265,43 @@ def inngest_app(request: pytest.FixtureRequest) -> "UvicornTestServer":
     server: UvicornTestServer = request.getfixturevalue(name)
     register(server.url(request.config.getini("steprig_inngest_path")), dev_server)
     return server
+
+
+@pytest.fixture
+def durable_function_runner(request: pytest.FixtureRequest) -> Iterator[DurableFunctionRunnerFactory]:
+    """A function `(handler, **options)` that makes runners of AWS durable functions; they are closed at the end.
+
+    They run in this process, on the test's `virtual_clock` if it uses that. With the option --steprig-aws=web they run
+    on a server beside it, and are called by boto3; with --steprig-aws=cloud where they are deployed.
+    """
+    from steprig.plugin.aws import DurableFunctionRunners
+
+    config = request.config
+    mode: str = config.getoption("--steprig-aws") or config.getini("steprig_aws")
+    deployed: list[str] = [*config.getoption("--steprig-aws-function"), *config.getini("steprig_aws_functions")]
+    clock = request.getfixturevalue("virtual_clock") if "virtual_clock" in request.fixturenames else None
+    with ExitStack() as opened:
+        runners = DurableFunctionRunners(mode, deployed, opened, config.stash[_reports], clock)
+        opened.callback(runners.end)
+        yield runners
+
+
+@pytest.fixture
+def durable_task_backend(request: pytest.FixtureRequest) -> Iterator["TaskHub"]:
+    """A Durable Task backend for this test alone, on a free port and the test's `virtual_clock`.
+
+    It makes clients and workers that end with the test. With the option --steprig-durabletask=HOST:PORT the test
+    runs, in real time, on a sidecar, emulator or scheduler instead; what it leaves there stays.
+    """
+    from steprig.plugin.durabletask import EMBEDDED, open_task_hub, remote_task_hub
+
+    target: str = request.config.getoption("--steprig-durabletask")
+    if target == EMBEDDED:
+        with open_task_hub(request.getfixturevalue("virtual_clock")) as hub:
+            yield hub
+    else:
+        with remote_task_hub(target) as hub:
+            yield hub
 
 
 def _dev_server_of(request: pytest.FixtureRequest) -> "DevServerLike":

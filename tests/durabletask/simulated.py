@@ -25,6 +25,18 @@ class _Platform:
         self.engine.stop()
 
 
+class _ByHand:
+    """The outlet of a worker that takes items itself."""
+
+    is_ready = False
+
+    def send(self, message: bytes) -> None:
+        raise AssertionError("it is not ready")
+
+    def end(self) -> None:
+        pass
+
+
 class Simulation:
     """What a test does with an engine."""
 
@@ -34,7 +46,7 @@ class Simulation:
         self.streams: list[WorkerStream] = []
 
     def connect(self, **request: Any) -> WorkerStream:
-        stream = self.engine.dispatcher.connect(pb.GetWorkItemsRequest(**request))
+        stream = self.engine.dispatcher.connect(pb.GetWorkItemsRequest(**request), _ByHand())
         self.streams.append(stream)
         return stream
 
@@ -55,7 +67,7 @@ class Simulation:
     def finish(self, item: pb.WorkItem, result: str) -> None:
         response = pb.ActivityResponse(completionToken=item.completionToken)
         response.result.value = result
-        self.engine.complete_activity(response)
+        self.engine.activities.complete(response)
 
 
 def simulate(body: Callable[[Simulation], Any], journal: Journal | None = None) -> Journal:

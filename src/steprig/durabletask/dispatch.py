@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from itertools import count
 
 from steprig.durabletask.pb import pb
-from steprig.durabletask.streams import WorkerStream
+from steprig.durabletask.streams import Outlet, WorkerStream
 from steprig.durabletask.work import Backlog, Item
 from steprig.kernel import Clock
 
@@ -21,6 +21,9 @@ PING_INTERVAL = 30.0
 
 FIRST_REST, LONGEST_REST = 1.0, 30.0
 """Real seconds for which an item rests that every worker gave back; doubled each time."""
+
+_BURST = 16
+"""How many items each worker is given at most before others get their turn at the loop."""
 
 LARGE_ITEM = 4 * 1024 * 1024 - 1024
 """Bytes above which an item may be more than a worker's channel takes: gRPC's default, less a little."""
@@ -49,6 +52,7 @@ class Dispatcher:
         self._tokens = count(1)
         self._later: set[asyncio.TimerHandle] = set()
         self._resting: dict[Item, asyncio.TimerHandle] = {}
+        self._is_roused = False
         self._pinging = self._loop.call_later(PING_INTERVAL, self._ping)
 
     @property
@@ -58,14 +62,15 @@ class Dispatcher:
 
     # --- Workers ------------------------------------------------------------------------------------
 
-    def connect(self, request: pb.GetWorkItemsRequest) -> WorkerStream:
+    def connect(self, request: pb.GetWorkItemsRequest, outlet: Outlet) -> WorkerStream:
         """A worker has opened a stream."""
-        stream = WorkerStream(next(self._numbers), request)
+        stream = WorkerStream(next(self._numbers), request, outlet)
         self._streams[stream.number] = stream
         for item in list(self._resting):
             self._wake_up(item)
         self._count_in_flight()
         self._workers_changed()
+        self.rouse()
         return stream
 
     def disconnect(self, stream: WorkerStream) -> None:
@@ -83,8 +88,31 @@ class Dispatcher:
         while stream.reserved:
             self._queue(stream.reserved.popleft())
         self._count_in_flight()
-        self._rouse()
+        self.rouse()
         self._workers_changed()
+
+    def rouse(self) -> None:
+        """Give workers what there is for them, once all is done that is being done: results that come together are
+        told together."""
+        if not self._is_roused:
+            self._is_roused = True
+            self._loop.call_soon(self._hand_out)
+
+    def _hand_out(self) -> None:
+        self._is_roused = False
+        takers = [stream for stream in self._in_turn() if stream.is_ready]
+        for _ in range(_BURST):
+            takers = [stream for stream in takers if self._give(stream)]
+            if not takers:
+                return
+        self.rouse()
+
+    def _give(self, stream: WorkerStream) -> bool:
+        """Whether the stream can be given another item after the one that it is given."""
+        item = self.take(stream)
+        if item is not None:
+            stream.send(item)
+        return item is not None and stream.is_ready
 
     def take(self, stream: WorkerStream) -> bytes | None:
         """The next item for a worker, encoded; None when there is none for it."""
@@ -125,7 +153,6 @@ class Dispatcher:
         if leased is None:
             return None
         item, stream = leased
-        item.is_over = True
         if stream is None:
             self._backlog.remove(item)
         else:
@@ -159,7 +186,7 @@ class Dispatcher:
         for other in self._in_turn():
             if other.number not in item.refused_by and other.accepts(item.key):
                 other.reserved.append(item)
-                other.wake()
+                self.rouse()
                 return
         self._rest(item)
 
@@ -201,10 +228,7 @@ class Dispatcher:
         self._backlog.add(item)
         if item.work is None and any(stream.accepts(item.key) for stream in self._streams.values()):
             item.work = self._clock.working(item.label)
-        for stream in self._in_turn():
-            if stream.is_idle and stream.may_take(item.key):
-                stream.wake()
-                break
+        self.rouse()
 
     def _in_turn(self) -> Iterator[WorkerStream]:
         """The streams, each time another one first."""
@@ -269,12 +293,7 @@ class Dispatcher:
 
     def _rouse_for_room(self, stream: WorkerStream) -> None:
         if self._backlog or stream.reserved:
-            stream.wake()
-
-    def _rouse(self) -> None:
-        if self._backlog:
-            for stream in self._streams.values():
-                stream.wake()
+            self.rouse()
 
     def _after(self, seconds: float, callback: Callable[[], None]) -> None:
         def run() -> None:
@@ -287,6 +306,4 @@ class Dispatcher:
     def _ping(self) -> None:
         self._pinging = self._loop.call_later(PING_INTERVAL, self._ping)
         for stream in self._streams.values():
-            if stream.is_idle:
-                stream.pings += 1
-                stream.wake()
+            stream.ping()

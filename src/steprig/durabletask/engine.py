@@ -12,7 +12,8 @@ from datetime import datetime
 from typing import Literal
 
 from steprig.durabletask import history, turns
-from steprig.durabletask.creating import NewInstance, child_of, created
+from steprig.durabletask.activities import Activities
+from steprig.durabletask.creating import NewInstance, created
 from steprig.durabletask.decision import (
     ChildCreated,
     Decision,
@@ -25,15 +26,12 @@ from steprig.durabletask.decision import (
 )
 from steprig.durabletask.dispatch import LEASE_GRACE, Dispatcher
 from steprig.durabletask.entities import Entities
-from steprig.durabletask.instances import ActivityItem, Instance, Instances, TurnItem, sections_of
-from steprig.durabletask.model import OrchestrationStatus
+from steprig.durabletask.families import Families
+from steprig.durabletask.instances import Instance, Instances, TurnItem, sections_of
 from steprig.durabletask.pb import pb
 from steprig.durabletask.records import (
     ORCHESTRATION,
-    ActivityEnded,
     CallAnswered,
-    Child,
-    ChildEnded,
     EventReceived,
     InstanceCreated,
     InstanceEnded,
@@ -41,18 +39,15 @@ from steprig.durabletask.records import (
     InstanceId,
     LocksGranted,
     RequestId,
-    RewindRequested,
     Rewound,
     SectionId,
     TimerFired,
     TimerSet,
     TurnCommitted,
 )
-from steprig.durabletask.rewinding import OpenTasks
 from steprig.durabletask.state import InstanceState, advance
 from steprig.durabletask.state import created as state_of
 from steprig.durabletask.waiters import Waiters
-from steprig.durabletask.wire import events_in
 from steprig.kernel import Entry, Rig, Stream, Timer, TimerKind, stream_of
 
 _log = logging.getLogger(__name__)
@@ -80,6 +75,8 @@ class Engine:
         self.waiters = Waiters(rig.clock)
         self.dispatcher = Dispatcher(rig.clock, self._workers_changed, lease_grace=lease_grace)
         self.entities = Entities(self)
+        self.families = Families(self)
+        self.activities = Activities(self)
         self._max_history_size = max_history_size
 
     # --- What clients do ----------------------------------------------------------------------------
@@ -97,12 +94,12 @@ class Engine:
         """Tell an orchestration an event. One that is over takes none."""
         if not instance.state.status.is_terminal:
             now = self.clock.stamp()
-            self._record(instance, now, EventReceived(history.event_raised(now, name, data)))
+            self.record(instance, now, EventReceived(history.event_raised(now, name, data)))
             self.consider(instance)
 
     def control(self, instance: Instance, event: bytes, now: datetime) -> None:
         """Suspend or resume an orchestration."""
-        self._record(instance, now, EventReceived(event, is_control=True))
+        self.record(instance, now, EventReceived(event, is_control=True))
         self.consider(instance)
 
     def terminate(self, instance: Instance, output: str | None, *, recurse: bool) -> None:
@@ -117,7 +114,7 @@ class Engine:
         """Remove an orchestration and all that it has begun."""
         with self.rig.journal.together():
             before = instance.state
-            self._record(instance, self.clock.stamp(), InstanceForgotten(reason))
+            self.record(instance, self.clock.stamp(), InstanceForgotten(reason))
             self._leave(instance)
             self._release_locks(before)
             for item in list(instance.running.values()):
@@ -161,30 +158,6 @@ class Engine:
         try:
             with self.rig.journal.together():
                 self.commit(instance, turns.commit(instance.state, item.turn, response, self.given()))
-        finally:
-            item.finish()
-
-    def complete_activity(self, response: pb.ActivityResponse) -> None:
-        """Take in an activity's result. One that nobody waits for changes nothing."""
-        item = self.dispatcher.find(response.completionToken)
-        if not isinstance(item, ActivityItem):
-            return
-        self.dispatcher.settle(response.completionToken)
-        now = self.clock.stamp()
-        if response.HasField("failureDetails"):
-            self._activity_ended(item, now, history.task_failed(now, item.task_id, response.failureDetails), True)
-        else:
-            self._activity_ended(item, now, history.task_completed(now, item.task_id, response), False)
-
-    def _activity_ended(self, item: ActivityItem, now: datetime, event: bytes, has_failed: bool) -> None:
-        """What fails after its orchestration has is run again when that is rewound, so its failure is not kept."""
-        instance = item.instance
-        try:
-            instance.running.pop(item.occurrence, None)
-            if not instance.is_gone and item.occurrence in instance.state.activities:
-                late = instance.state.status.is_terminal and has_failed
-                self._record(instance, now, ActivityEnded(item.occurrence, b"" if late else event))
-                self.consider(instance)
         finally:
             item.finish()
 
@@ -259,41 +232,22 @@ class Engine:
         match entry:
             case TurnCommitted():
                 if entry.activities:
-                    self._run_new_activities(instance, entry)
+                    self.activities.begin(instance, entry)
                 for timer in entry.timers if not instance.is_gone else ():
                     self.set_timer(instance, timer)
                 for message in messages:
                     self._send(instance, message)
             case InstanceEnded():
                 self._cancel_timers(instance)
-                self._tell_parent(instance)
+                self.families.tell_parent(instance)
             case Rewound():
                 self.go_on(instance)
-                self._rewind_children(instance)
-
-    def _run_new_activities(self, instance: Instance, entry: TurnCommitted) -> None:
-        first = instance.state.occurrences - len(entry.activities)
-        scheduled = (event for event in events_in(entry.history) if event.HasField("taskScheduled"))
-        for occurrence, event in enumerate(scheduled, first):
-            self._run_activity(instance, occurrence, event)
-
-    def _run_activity(self, instance: Instance, occurrence: int, event: pb.HistoryEvent) -> None:
-        item = instance.running[occurrence] = ActivityItem(instance, occurrence, event, self._give_up_activity)
-        self.dispatcher.put(item)
+                self.families.rewind_children(instance)
 
     def go_on(self, instance: Instance) -> None:
         """See to all that an orchestration waits for and that is not under way: after a restart, or a rewind."""
         state = instance.state
-        missing = {occ: task_id for occ, task_id in state.activities.items() if occ not in instance.running}
-        if missing:
-            scheduled = {
-                event.eventId: event
-                for piece in state.history
-                for event in events_in(piece)
-                if event.HasField("taskScheduled")
-            }
-            for occurrence, task_id in missing.items():
-                self._run_activity(instance, occurrence, scheduled[task_id])
+        self.activities.go_on(instance)
         if not state.status.is_terminal:
             for timer_id, fire_at in state.timers.items():
                 self.set_timer(instance, TimerSet(timer_id, fire_at))
@@ -310,17 +264,17 @@ class Engine:
         if instance.timers.pop(timer.timer_id, None) is not None:
             now = self.clock.stamp()
             event = history.timer_fired(now, timer.timer_id, timer.fire_at)
-            self._record(instance, now, TimerFired(timer.timer_id, event))
+            self.record(instance, now, TimerFired(timer.timer_id, event))
             self.consider(instance)
 
     def _send(self, sender: Instance, message: Message) -> None:
         match message:
             case ChildCreated():
-                self._create_child(sender, message.child, message.action)
+                self.families.begin_child(sender, message.child, message.action)
             case EventSent():
                 target = self.instances.get(message.instance_id)
                 if target is not None and not target.state.status.is_terminal:
-                    self._record(target, self.clock.stamp(), EventReceived(message.event))
+                    self.record(target, self.clock.stamp(), EventReceived(message.event))
                     self.consider(target)
             case OperationSent():
                 self.entities.send(message.entity_id, message.operation, message.due)
@@ -331,79 +285,13 @@ class Engine:
                 if target is not None:
                     self.terminate(target, message.output, recurse=message.recurse)
 
-    # --- Parents and children -------------------------------------------------------------------------
-
-    def _create_child(self, parent: Instance, child: Child, action: pb.CreateSubOrchestrationAction) -> None:
-        new = child_of(parent.state, child.task_id, action)
-        old = self.instances.get(new.instance_id)
-        problem = None
-        if new.instance_id.startswith("@"):
-            problem = f"the instance id '{new.instance_id}' begins with '@', as only those of entities do"
-        elif old is not None and not old.state.status.is_terminal:
-            problem = f"there is an orchestration with instance id '{new.instance_id}' already, and it goes on"
-        if problem is None:
-            self.create(new)
-        else:
-            self._child_ended(parent, child, history.failure("InstanceAlreadyExistsError", problem))
-
-    def _tell_parent(self, instance: Instance) -> None:
-        state = instance.state
-        parent = None if state.parent is None else self.instances.get(state.parent.instance_id)
-        if parent is None or state.parent is None:
-            return
-        child = Child(state.parent.task_id, state.instance_id)
-        if state.status is OrchestrationStatus.COMPLETED:
-            self._child_ended(parent, child, None, state.output)
-        elif state.failure is not None:
-            self._child_ended(parent, child, pb.TaskFailureDetails.FromString(state.failure))
-        else:
-            message = f"sub-orchestration '{state.instance_id}' was terminated"
-            self._child_ended(parent, child, history.failure("SubOrchestrationTerminatedError", message))
-
-    def _child_ended(
-        self, parent: Instance, child: Child, failure: pb.TaskFailureDetails | None, output: str | None = None
-    ) -> None:
-        state = parent.state
-        if parent.is_gone or state.children.get(child.task_id) != child.instance_id:
-            return
-        now = self.clock.stamp()
-        if failure is None:
-            event = history.child_completed(now, child.task_id, output)
-        elif state.status.is_terminal:
-            event = b""  # should the parent be rewound, so is the child
-        else:
-            event = history.child_failed(now, child.task_id, failure)
-        self._record(parent, now, ChildEnded(child.task_id, event))
-        self.consider(parent)
-
-    def _rewind_children(self, parent: Instance) -> None:
-        """Go back in the sub-orchestrations that have failed, and begin those anew that are gone."""
-        left = OpenTasks(event for piece in parent.state.history for event in events_in(piece))
-        for task_id in parent.state.children:
-            made = left.children[task_id]
-            child = self.instances.get(made.instanceId)
-            if child is None:
-                self.create(child_of(parent.state, task_id, made))
-            elif child.state.status is OrchestrationStatus.FAILED:
-                self.rewind(child, None, parent.state)
-            elif child.state.status.is_terminal:
-                self._tell_parent(child)
-
-    def rewind(self, instance: Instance, reason: str | None, parent: InstanceState | None = None) -> None:
-        """Have a failed orchestration go back to where it failed."""
-        now = self.clock.stamp()
-        event = history.execution_rewound(now, reason, None if parent is None else parent.execution_id)
-        self._record(instance, now, RewindRequested(event))
-        self.waiters.changed(instance.state)
-        self.consider(instance)
-
     # --- What entities do -----------------------------------------------------------------------------
 
     def answer_call(self, caller: InstanceId, request_id: str, event: bytes, now: datetime) -> None:
         """An entity has done, or failed to do, what an orchestration has called it for."""
         instance = self.instances.get(caller)
         if instance is not None and RequestId(request_id) in instance.state.calls:
-            self._record(instance, now, CallAnswered(RequestId(request_id), event))
+            self.record(instance, now, CallAnswered(RequestId(request_id), event))
             self.consider(instance)
 
     def grant_locks(self, holder: InstanceId, section: SectionId) -> None:
@@ -411,7 +299,7 @@ class Engine:
         instance = self.instances.get(holder)
         if instance is not None and section in instance.state.ungranted:
             now = self.clock.stamp()
-            self._record(instance, now, LocksGranted(section, history.lock_granted(now, section)))
+            self.record(instance, now, LocksGranted(section, history.lock_granted(now, section)))
             self.consider(instance)
 
     def wants_locks(self, holder: InstanceId, section: SectionId) -> bool:
@@ -423,7 +311,8 @@ class Engine:
 
     # --- Inside ---------------------------------------------------------------------------------------
 
-    def _record(self, instance: Instance, now: datetime, entry: Entry) -> None:
+    def record(self, instance: Instance, now: datetime, entry: Entry) -> None:
+        """Record what has happened to an orchestration."""
         self.rig.journal.append(now, (instance.stream, entry))
         instance.state = advance(instance.state, entry, now)
 
@@ -457,11 +346,6 @@ class Engine:
         instance, instance.turn = item.instance, None
         if not instance.is_gone:
             self.commit(instance, turns.fail(instance.state, "WorkItemTooLargeError", reason, self.given()))
-
-    def _give_up_activity(self, item: ActivityItem, reason: str) -> None:
-        now = self.clock.stamp()
-        failure = history.failure("WorkItemTooLargeError", reason)
-        self._activity_ended(item, now, history.task_failed(now, item.task_id, failure), True)
 
     def _workers_changed(self) -> None:
         self.waiters.workers_changed(self.dispatcher.has_workers)

@@ -5,11 +5,11 @@ A process has one descriptor pool, and the messages have global names, so there 
 
 import grpc  # type: ignore[import-untyped]
 from durabletask.internal import orchestrator_service_pb2 as pb
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from google.protobuf.timestamp_pb2 import Timestamp  # type: ignore[import-untyped]
 from google.protobuf.wrappers_pb2 import BoolValue, Int32Value, StringValue  # type: ignore[import-untyped]
-from grpc import aio
 
 SERVICE = "TaskHubSidecarService"
 """The name of the one service, which is in no package."""
 
-__all__ = ["SERVICE", "BoolValue", "Int32Value", "StringValue", "Timestamp", "aio", "grpc", "pb"]
+__all__ = ["SERVICE", "BoolValue", "DecodeError", "Int32Value", "StringValue", "Timestamp", "grpc", "pb"]

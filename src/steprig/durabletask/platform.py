@@ -1,25 +1,20 @@
 """The backend as a part that plugs into a rig."""
 
-import asyncio
 import logging
+from socket import AF_INET6, SOCK_STREAM, socket
 
 from steprig.durabletask.dispatch import LEASE_GRACE
 from steprig.durabletask.engine import Engine
-from steprig.durabletask.pb import aio
+from steprig.durabletask.grpc_server import GrpcServer
 from steprig.durabletask.projection import project
 from steprig.durabletask.records import ORCHESTRATION
 from steprig.durabletask.resuming import resume
-from steprig.durabletask.service import service
+from steprig.durabletask.service import methods
 from steprig.errors import SteprigError
 from steprig.kernel import Rig
+from steprig.live.sockets import listen
 
 _log = logging.getLogger(__name__)
-
-_OPTIONS = (
-    ("grpc.max_receive_message_length", -1),
-    ("grpc.max_send_message_length", -1),
-    ("grpc.so_reuseport", 0),  # or two backends could share a port, and a client get either
-)
 
 _TRIES = 20
 _GRACE = 0.5
@@ -46,7 +41,7 @@ class DurableTaskPlatform:
         self._max_history_size = max_history_size
         self._lease_grace = lease_grace
         self._engine: Engine | None = None
-        self._server: aio.Server = None
+        self._server: GrpcServer | None = None
 
     @property
     def engine(self) -> Engine:
@@ -61,7 +56,9 @@ class DurableTaskPlatform:
         self._engine = Engine(rig, max_history_size=self._max_history_size, lease_grace=self._lease_grace)
         try:
             resume(self._engine)
-            self._server, self.port = await _listening(self._engine, self.port)
+            self.port, sockets = _listening(self.port)
+            self._server = GrpcServer(methods(self._engine))
+            await self._server.listen(*sockets)
         except BaseException:
             self._engine.stop()
             raise
@@ -70,46 +67,34 @@ class DurableTaskPlatform:
     async def stop(self) -> None:
         """See `Platform.stop`. Streams end first: a worker that stops at the same time must not wait for its own."""
         engine, self._engine = self.engine, None
+        server, self._server = self._server, None
         engine.stop()
-        await self._server.stop(_GRACE if self.grace is None else self.grace)
-        self._server = None
+        if server is not None:
+            await server.stop(_GRACE if self.grace is None else self.grace)
 
 
-async def _listening(engine: Engine, port: int) -> tuple[aio.Server, int]:
-    """A server that listens on one port of both loopback addresses."""
+def _listening(port: int) -> tuple[int, list[socket]]:
+    """Sockets that listen on one port of both loopback addresses."""
     for _ in range(_TRIES):
-        server = aio.server(options=_OPTIONS)
-        server.add_generic_rpc_handlers((service(engine),))
         try:
-            bound = server.add_insecure_port(f"127.0.0.1:{port}")
-        except RuntimeError as error:
+            first = listen("127.0.0.1", port)
+        except OSError as error:
             raise BackendStartupError(
                 f"port {port} of 127.0.0.1 cannot be listened on; stop what does, or pass port=0 for a free one"
             ) from error
-        if _bind_ipv6(server, bound) or port:
-            await server.start()
-            return server, bound
-        await server.stop(None)
-        await asyncio.sleep(0)
+        bound = int(first.getsockname()[1])
+        try:
+            return bound, [first, listen("::1", bound)]
+        except OSError:
+            if port or not _has_ipv6():
+                return bound, [first]
+            first.close()
     raise BackendStartupError(f"no port that is free on both 127.0.0.1 and ::1 was found in {_TRIES} tries")
 
 
-def _bind_ipv6(server: aio.Server, port: int) -> bool:
-    """Whether the port is free on ::1, too, or there is no such address."""
-    if not _has_ipv6():
-        return True
-    try:
-        server.add_insecure_port(f"[::1]:{port}")
-    except RuntimeError:
-        return False
-    return True
-
-
 def _has_ipv6() -> bool:
-    import socket
-
     try:
-        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
+        with socket(AF_INET6, SOCK_STREAM) as probe:
             probe.bind(("::1", 0))
     except OSError:
         return False

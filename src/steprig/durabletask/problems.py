@@ -18,6 +18,8 @@ class RefusedError(SteprigError):
     def __init__(self, code: object, message: str) -> None:
         super().__init__(message)
         self.code = code
+        self.status: int = code.value[0]  # type: ignore[attr-defined]
+        """The code's number on the wire."""
         self.message = message
 
 

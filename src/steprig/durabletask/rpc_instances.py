@@ -9,8 +9,7 @@ from steprig.durabletask.instances import Instance
 from steprig.durabletask.model import OrchestrationStatus
 from steprig.durabletask.pb import pb
 from steprig.durabletask.records import ExecutionId, InstanceId
-from steprig.durabletask.state import InstanceState
-from steprig.durabletask.waiters import Reached
+from steprig.durabletask.waiters import Reached, Waiter
 from steprig.durabletask.wire import moment
 
 
@@ -58,20 +57,20 @@ class InstanceRpcs:
         state = None if instance is None else instance.state
         return instance_view.response(state, payloads=request.getInputsAndOutputs)
 
-    async def wait_for_instance_start(self, request: pb.GetInstanceRequest) -> pb.GetInstanceResponse:
-        """The orchestration as soon as it is not pending any more."""
-        return await self._wait(request, lambda state: state.status is not OrchestrationStatus.PENDING)
+    def wait_for_instance_start(self, request: pb.GetInstanceRequest, waiter: Waiter) -> None:
+        """Tell of the orchestration as soon as it is not pending any more."""
+        self._wait(request, waiter, lambda state: state.status is not OrchestrationStatus.PENDING)
 
-    async def wait_for_instance_completion(self, request: pb.GetInstanceRequest) -> pb.GetInstanceResponse:
-        """The orchestration as soon as it is over."""
-        return await self._wait(request, lambda state: state.status.is_terminal)
+    def wait_for_instance_completion(self, request: pb.GetInstanceRequest, waiter: Waiter) -> None:
+        """Tell of the orchestration as soon as it is over."""
+        self._wait(request, waiter, lambda state: state.status.is_terminal)
 
-    async def _wait(self, request: pb.GetInstanceRequest, reached: Reached) -> pb.GetInstanceResponse:
+    def _wait(self, request: pb.GetInstanceRequest, waiter: Waiter, reached: Reached) -> None:
         instance = self._engine.instances.get(request.instanceId)
-        state: InstanceState | None = None if instance is None else instance.state
-        if state is None or not reached(state):
-            state = await self._engine.waiters.wait(InstanceId(request.instanceId), reached)
-        return instance_view.response(state, payloads=request.getInputsAndOutputs)
+        if instance is not None and reached(instance.state):
+            waiter.told(instance.state)
+        else:
+            self._engine.waiters.add(InstanceId(request.instanceId), reached, waiter)
 
     def raise_event(self, request: pb.RaiseEventRequest) -> pb.RaiseEventResponse:
         """Tell an orchestration an event.
@@ -121,7 +120,7 @@ class InstanceRpcs:
         instance = self._find(request.instanceId)
         if instance.state.status is not OrchestrationStatus.FAILED:
             raise problems.not_failed(request.instanceId, instance.state.status)
-        self._engine.rewind(instance, request.reason.value if request.HasField("reason") else None)
+        self._engine.families.rewind(instance, request.reason.value if request.HasField("reason") else None)
         return pb.RewindInstanceResponse()
 
     def restart_instance(self, request: pb.RestartInstanceRequest) -> pb.RestartInstanceResponse:

@@ -18,7 +18,7 @@ class WorkerRpcs:
 
     def complete_activity_task(self, response: pb.ActivityResponse) -> pb.CompleteTaskResponse:
         """An activity's result."""
-        self._engine.complete_activity(response)
+        self._engine.activities.complete(response)
         return pb.CompleteTaskResponse()
 
     def complete_entity_task(self, result: pb.EntityBatchResult) -> pb.CompleteTaskResponse:

@@ -1,22 +1,22 @@
 """The service: every call of the protocol, and who answers it."""
 
-import logging
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
+from steprig.durabletask import instance_view
 from steprig.durabletask.engine import Engine
-from steprig.durabletask.pb import SERVICE, aio, grpc, pb
-from steprig.durabletask.problems import RefusedError
+from steprig.durabletask.grpc_server import Call, Method
+from steprig.durabletask.pb import SERVICE, DecodeError, pb
+from steprig.durabletask.problems import RefusedError, invalid
+from steprig.durabletask.records import InstanceId
 from steprig.durabletask.rpc_entities import EntityRpcs
 from steprig.durabletask.rpc_instances import InstanceRpcs
 from steprig.durabletask.rpc_listings import ListingRpcs
 from steprig.durabletask.rpc_workers import WorkerRpcs
+from steprig.durabletask.state import InstanceState
 
-_log = logging.getLogger(__name__)
-
-Handler = Callable[[Any, Any], Any]
-"""Takes a request and a gRPC context."""
+_Parse = Callable[[bytes], Any]
 
 
 class HubRpcs:
@@ -35,8 +35,8 @@ class HubRpcs:
         return pb.DeleteTaskHubResponse()
 
 
-def service(engine: Engine) -> grpc.GenericRpcHandler:
-    """All calls, answered by an engine."""
+def methods(engine: Engine) -> dict[str, Method]:
+    """All calls by their full names, answered by an engine."""
     groups = (
         HubRpcs(),
         InstanceRpcs(engine),
@@ -44,18 +44,19 @@ def service(engine: Engine) -> grpc.GenericRpcHandler:
         EntityRpcs(engine),
         WorkerRpcs(engine),
     )
-    handlers: dict[str, object] = {}
+    found: dict[str, Method] = {}
     for method in pb.DESCRIPTOR.services_by_name[SERVICE].methods:
-        parse = method.input_type._concrete_class.FromString
+        parse = _parsing(method.input_type._concrete_class.FromString, method.name)
+        path = f"/{SERVICE}/{method.name}"
         if method.name == "GetWorkItems":
-            handlers[method.name] = grpc.unary_stream_rpc_method_handler(_work_items(engine), parse)
+            found[path] = _refusing(_work_items(engine, parse))
         elif method.name == "StreamInstanceHistory":
-            handlers[method.name] = grpc.unary_stream_rpc_method_handler(_history(ListingRpcs(engine)), parse)
+            found[path] = _refusing(_history(ListingRpcs(engine), parse))
+        elif method.name.startswith("WaitFor"):
+            found[path] = _refusing(_waiting(engine, parse, _answers_of(groups, method.name)))
         else:
-            answer = _answers_of(groups, method.name)
-            wrap = _waiting if method.name.startswith("WaitFor") else _at_once
-            handlers[method.name] = grpc.unary_unary_rpc_method_handler(wrap(answer), parse)
-    return grpc.method_handlers_generic_handler(SERVICE, handlers)
+            found[path] = _refusing(_at_once(parse, _answers_of(groups, method.name)))
+    return found
 
 
 def snake_case(name: str) -> str:
@@ -63,60 +64,80 @@ def snake_case(name: str) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
 
 
-def _answers_of(groups: tuple[object, ...], name: str) -> Callable[[Any], Any]:
+def _answers_of(groups: tuple[object, ...], name: str) -> Callable[..., Any]:
     found = [getattr(group, snake_case(name)) for group in groups if hasattr(group, snake_case(name))]
     (answer,) = found
     return answer  # type: ignore[no-any-return]
 
 
-def _at_once(answer: Callable[[Any], Any]) -> Handler:
-    async def handle(request: object, context: Any) -> bytes:
+def _parsing(parse: _Parse, name: str) -> _Parse:
+    def parsed(message: bytes) -> Any:
         try:
-            response = answer(request)
+            return parse(message)
+        except DecodeError as error:
+            raise invalid(f"the request of {name} is no message of its type: {error}") from error
+
+    return parsed
+
+
+def _refusing(method: Method) -> Method:
+    def handle(call: Call, message: bytes) -> None:
+        try:
+            method(call, message)
         except RefusedError as problem:
-            await context.abort(problem.code, problem.message)
-            raise
-        return response if isinstance(response, bytes) else response.SerializeToString()
+            call.fail(problem.status, problem.message)
 
     return handle
 
 
-def _waiting(answer: Callable[[Any], Awaitable[Any]]) -> Handler:
-    async def handle(request: object, context: Any) -> bytes:
-        try:
-            response = await answer(request)
-        except RefusedError as problem:
-            await context.abort(problem.code, problem.message)
-            raise
-        return response.SerializeToString()  # type: ignore[no-any-return]
+def _at_once(parse: _Parse, answer: Callable[[Any], Any]) -> Method:
+    def handle(call: Call, message: bytes) -> None:
+        response = answer(parse(message))
+        call.reply(response if isinstance(response, bytes) else response.SerializeToString())
 
     return handle
 
 
-def _work_items(engine: Engine) -> Handler:
-    async def handle(request: pb.GetWorkItemsRequest, context: Any) -> None:
-        """Written one by one, without an iterator in between: this is the hottest path of all."""
+class _WaitingCall:
+    """See `Waiter`."""
+
+    def __init__(self, call: Call, *, payloads: bool) -> None:
+        self._call = call
+        self._payloads = payloads
+
+    def told(self, state: InstanceState | None) -> None:
+        self._call.reply(instance_view.response(state, payloads=self._payloads).SerializeToString())
+
+    def refused(self, problem: RefusedError) -> None:
+        self._call.fail(problem.status, problem.message)
+
+
+def _waiting(engine: Engine, parse: _Parse, wait: Callable[[Any, _WaitingCall], None]) -> Method:
+    def handle(call: Call, message: bytes) -> None:
+        request: pb.GetInstanceRequest = parse(message)
+        waiter = _WaitingCall(call, payloads=request.getInputsAndOutputs)
+        instance_id = InstanceId(request.instanceId)
+        call.on_cancel = lambda: engine.waiters.forget(instance_id, waiter)
+        wait(request, waiter)
+
+    return handle
+
+
+def _work_items(engine: Engine, parse: _Parse) -> Method:
+    def handle(call: Call, message: bytes) -> None:
         dispatcher = engine.dispatcher
-        stream = dispatcher.connect(request)
-        try:
-            while (item := await stream.next(dispatcher.take)) is not None:
-                await context.write(item)
-        except aio.BaseError as error:
-            _log.debug("a worker's stream broke: %s", error)
-        finally:
-            dispatcher.disconnect(stream)
+        stream = dispatcher.connect(parse(message), call)
+        call.on_cancel = lambda: dispatcher.disconnect(stream)
+        call.on_ready = dispatcher.rouse
+        call.begin()
 
     return handle
 
 
-def _history(listings: ListingRpcs) -> Handler:
-    async def handle(request: pb.StreamInstanceHistoryRequest, context: Any) -> AsyncIterator[bytes]:
-        try:
-            chunks = list(listings.stream_instance_history(request))
-        except RefusedError as problem:
-            await context.abort(problem.code, problem.message)
-            raise
-        for chunk in chunks:
-            yield chunk
+def _history(listings: ListingRpcs, parse: _Parse) -> Method:
+    def handle(call: Call, message: bytes) -> None:
+        for chunk in listings.stream_instance_history(parse(message)):
+            call.send(chunk)
+        call.end()
 
     return handle

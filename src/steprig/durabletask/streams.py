@@ -1,8 +1,7 @@
 """A worker's stream of work items."""
 
-import asyncio
 from collections import deque
-from collections.abc import Callable
+from typing import Protocol
 
 from steprig.durabletask.filters import Filters, Kind
 from steprig.durabletask.pb import pb
@@ -12,16 +11,28 @@ HISTORY_STREAMING = 1
 """The capability of a worker that can ask for the past of an orchestration by itself."""
 
 
-class WorkerStream:
-    """One open `GetWorkItems` call. It pulls the next item whenever the one before is written."""
+class Outlet(Protocol):
+    """Where items are written."""
 
-    def __init__(self, number: int, request: pb.GetWorkItemsRequest) -> None:
+    @property
+    def is_ready(self) -> bool:
+        """True when what is written next goes out at once."""
+
+    def send(self, message: bytes) -> None:
+        """Write a message."""
+
+    def end(self) -> None:
+        """Write nothing more."""
+
+
+class WorkerStream:
+    """One open `GetWorkItems` call."""
+
+    def __init__(self, number: int, request: pb.GetWorkItemsRequest, outlet: Outlet) -> None:
         self.number = number
         self.leases: dict[str, Item] = {}
         self.reserved: deque[Item] = deque()
         """Items that other workers have given back."""
-        self.pings = 0
-        """How many health pings it is to be sent."""
         self.last_size = 0
         """Of the item that was written last, in bytes."""
         self.is_closed = False
@@ -34,12 +45,12 @@ class WorkerStream:
             Kind.ENTITY: request.maxConcurrentEntityWorkItems,
         }
         self._leased = dict.fromkeys(Kind, 0)
-        self._waiting: asyncio.Future[None] | None = None
+        self._outlet = outlet
 
     @property
-    def is_idle(self) -> bool:
-        """True while it waits for something to write."""
-        return self._waiting is not None
+    def is_ready(self) -> bool:
+        """True when it can be given an item: the one before is on its way."""
+        return not self.is_closed and self._outlet.is_ready
 
     def accepts(self, key: Key) -> bool:
         """Whether its worker takes such work at all."""
@@ -63,32 +74,20 @@ class WorkerStream:
         if self.leases.pop(item.token, None) is not None:
             self._leased[item.key[0]] -= 1
 
-    async def next(self, take: Callable[["WorkerStream"], bytes | None]) -> bytes | None:
-        """What to write next, as soon as there is something; None once it is closed."""
-        while not self.is_closed:
-            if self.pings:
-                self.pings -= 1
-                return _PING
-            if (item := take(self)) is not None:
-                self.last_size = len(item)
-                return item
-            self._waiting = asyncio.get_running_loop().create_future()
-            try:
-                await self._waiting
-            finally:
-                self._waiting = None
-        return None
+    def send(self, item: bytes) -> None:
+        """Write an item."""
+        self.last_size = len(item)
+        self._outlet.send(item)
 
-    def wake(self) -> None:
-        """Have it look whether there is something to write."""
-        if self._waiting is not None and not self._waiting.done():
-            self._waiting.set_result(None)
-            self._waiting = None
+    def ping(self) -> None:
+        """Have the worker know that the stream is alive."""
+        if self.is_ready:
+            self._outlet.send(_PING)
 
     def close(self) -> None:
         """Write nothing more."""
         self.is_closed = True
-        self.wake()
+        self._outlet.end()
 
 
 _PING: bytes = pb.WorkItem(healthPing=pb.HealthPing()).SerializeToString()

@@ -1,16 +1,25 @@
 """Clients that are blocked until an orchestration has started or ended."""
 
-import asyncio
 from collections.abc import Callable
 from contextlib import ExitStack
+from typing import Protocol
 
-from steprig.durabletask.problems import stopping
+from steprig.durabletask.problems import RefusedError, stopping
 from steprig.durabletask.records import InstanceId
 from steprig.durabletask.state import InstanceState
 from steprig.kernel import Clock
 
 Reached = Callable[[InstanceState], bool]
-_Waiter = asyncio.Future[InstanceState | None]
+
+
+class Waiter(Protocol):
+    """A client that is blocked. It costs no thread and no task, as it is told once, by a call."""
+
+    def told(self, state: InstanceState | None) -> None:
+        """The orchestration is as wished. None when it was purged."""
+
+    def refused(self, problem: RefusedError) -> None:
+        """It waits in vain."""
 
 
 class Waiters:
@@ -22,32 +31,36 @@ class Waiters:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._waiting: dict[InstanceId, dict[_Waiter, Reached]] = {}
+        self._waiting: dict[InstanceId, dict[Waiter, Reached]] = {}
         self._number = 0
         self._has_workers = False
         self._awaiting: ExitStack | None = None
 
-    async def wait(self, instance_id: InstanceId, reached: Reached) -> InstanceState | None:
-        """The state as soon as it is as wished. None when the orchestration was purged meanwhile."""
-        future: _Waiter = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(instance_id, {})[future] = reached
+    def add(self, instance_id: InstanceId, reached: Reached, waiter: Waiter) -> None:
+        """Tell somebody as soon as an orchestration, which need not exist yet, is as wished."""
+        self._waiting.setdefault(instance_id, {})[waiter] = reached
         self._count(+1)
-        try:
-            return await future
-        finally:
-            self._forget(instance_id, future)
+
+    def forget(self, instance_id: InstanceId, waiter: Waiter) -> None:
+        """Somebody waits no more."""
+        waiting = self._waiting.get(instance_id, {})
+        if waiter in waiting:
+            del waiting[waiter]
+            if not waiting:
+                del self._waiting[instance_id]
+            self._count(-1)
 
     def changed(self, state: InstanceState) -> None:
         """An orchestration has got on."""
         waiting = self._waiting.get(state.instance_id)
         if waiting is not None:
-            for future in [future for future, reached in waiting.items() if reached(state)]:
-                self._answer(state.instance_id, future, state)
+            for waiter in [waiter for waiter, reached in waiting.items() if reached(state)]:
+                self._answer(state.instance_id, waiter, state)
 
     def gone(self, instance_id: InstanceId) -> None:
         """An orchestration is no more."""
-        for future in list(self._waiting.get(instance_id, ())):
-            self._answer(instance_id, future, None)
+        for waiter in list(self._waiting.get(instance_id, ())):
+            self._answer(instance_id, waiter, None)
 
     def all_gone(self) -> None:
         """No orchestration is any more."""
@@ -57,24 +70,14 @@ class Waiters:
     def close(self) -> None:
         """Send everybody away: the backend stops."""
         for instance_id, waiting in list(self._waiting.items()):
-            for future in list(waiting):
-                self._forget(instance_id, future)
-                if not future.done():
-                    future.set_exception(stopping())
+            for waiter in list(waiting):
+                self.forget(instance_id, waiter)
+                waiter.refused(stopping())
 
-    def _answer(self, instance_id: InstanceId, future: _Waiter, state: InstanceState | None) -> None:
+    def _answer(self, instance_id: InstanceId, waiter: Waiter, state: InstanceState | None) -> None:
         """From now on it waits no more, although its call is yet to return: time must not go on for its sake."""
-        self._forget(instance_id, future)
-        if not future.done():
-            future.set_result(state)
-
-    def _forget(self, instance_id: InstanceId, future: _Waiter) -> None:
-        waiting = self._waiting.get(instance_id, {})
-        if future in waiting:
-            del waiting[future]
-            if not waiting:
-                del self._waiting[instance_id]
-            self._count(-1)
+        self.forget(instance_id, waiter)
+        waiter.told(state)
 
     def workers_changed(self, has_workers: bool) -> None:
         """A worker came, or the last one left."""

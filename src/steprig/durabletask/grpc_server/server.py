@@ -1,0 +1,78 @@
+"""The server: listens, and hands calls to methods."""
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
+from socket import socket
+
+from steprig.durabletask.grpc_server.call import Call
+from steprig.durabletask.grpc_server.connection import Connection, Method
+
+__all__ = ["Call", "GrpcServer", "Method"]
+
+_PASSES_OF_ACCEPTING = 3
+"""How many passes of the loop it takes from a client that was accepted to the connection that is told of."""
+
+
+class GrpcServer:
+    """Answers calls of gRPC on the running loop.
+
+    Args:
+        methods: By their full names, "/Service/Method".
+    """
+
+    def __init__(self, methods: Mapping[str, Method]) -> None:
+        self._methods = methods
+        self._listening: list[asyncio.Server] = []
+        self._connections: set[Connection] = set()
+        self._is_empty = asyncio.Event()
+        self._is_empty.set()
+
+    async def listen(self, *sockets: socket) -> None:
+        """Take connections at sockets that listen already."""
+        loop = asyncio.get_running_loop()
+        for each in sockets:
+            self._listening.append(await loop.create_server(lambda: Connection(self), sock=each))
+
+    async def stop(self, grace: float) -> None:
+        """Take no more calls, and end; calls get `grace` real seconds to end by themselves."""
+        await self._stop_listening()
+        for connection in list(self._connections):
+            connection.go_away()
+        try:
+            async with asyncio.timeout(grace):
+                await self._is_empty.wait()
+        except TimeoutError:
+            for connection in list(self._connections):
+                connection.abort()
+            await self._is_empty.wait()
+
+    async def _stop_listening(self) -> None:
+        """A client that asyncio has accepted, and has no transport for yet, would be left open by `Server.close`."""
+        listening, self._listening = self._listening, []
+        loop = asyncio.get_running_loop()
+        for server in listening:
+            for each in server.sockets:
+                with suppress(NotImplementedError, RuntimeError):  # loops that accept in another way
+                    loop.remove_reader(each)
+        for _ in range(_PASSES_OF_ACCEPTING):
+            await asyncio.sleep(0)
+        for server in listening:
+            server.close()
+
+    # --- For connections --------------------------------------------------------------------------------
+
+    def find(self, path: str) -> Method | None:
+        """See `Owner`."""
+        return self._methods.get(path)
+
+    def opened(self, connection: Connection) -> None:
+        """See `Owner`."""
+        self._connections.add(connection)
+        self._is_empty.clear()
+
+    def closed(self, connection: Connection) -> None:
+        """See `Owner`."""
+        self._connections.discard(connection)
+        if not self._connections:
+            self._is_empty.set()

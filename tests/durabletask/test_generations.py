@@ -1,0 +1,44 @@
+"""What one execution of an orchestration has begun does not concern the next."""
+
+from steprig.durabletask.pb import pb
+
+from .simulated import Simulation, end, simulate
+
+
+def child(task_id: int, instance_id: str) -> pb.OrchestratorAction:
+    asked = pb.CreateSubOrchestrationAction(instanceId=instance_id, name="child")
+    return pb.OrchestratorAction(id=task_id, createSubOrchestration=asked)
+
+
+def again() -> pb.OrchestratorAction:
+    action = pb.OrchestratorAction(id=99)
+    action.completeOrchestration.orchestrationStatus = pb.ORCHESTRATION_STATUS_CONTINUED_AS_NEW
+    return action
+
+
+def test_the_end_of_a_child_is_not_told_to_the_next_generation():
+    def body(sim: Simulation) -> None:
+        worker = sim.connect()
+        sim.start("parent")
+        sim.answer(sim.take(worker), child(1, "child"), again())
+        items = [sim.take(worker), sim.take(worker)]
+        turns = {item.orchestratorRequest.instanceId: item for item in items}
+        sim.answer(turns["parent"])
+        sim.answer(turns["child"], end())
+
+        assert sim.take(worker) is None
+
+    simulate(body)
+
+
+def test_the_end_of_a_child_is_told_to_the_generation_that_waits():
+    def body(sim: Simulation) -> None:
+        worker = sim.connect()
+        sim.start("parent")
+        sim.answer(sim.take(worker), child(1, "child"))
+        sim.answer(sim.take(worker), end("7"))
+
+        told = sim.take(worker).orchestratorRequest.newEvents[-1].subOrchestrationInstanceCompleted
+        assert (told.taskScheduledId, told.result.value) == (1, "7")
+
+    simulate(body)
