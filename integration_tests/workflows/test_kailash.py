@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import logging
 import threading
 import warnings
 
@@ -302,3 +303,11 @@ def test_many_cases_leave_no_thread_task_or_warning():
         gc.collect()
     assert [str(each.message) for each in caught if issubclass(each.category, ResourceWarning)] == []
     assert threading.active_count() == before
+
+
+def test_a_run_leaves_what_logging_knows_of_other_loggers():
+    execute(("a", "result = 1"))
+    other = logging.getLogger("some.other")
+    assert not other.isEnabledFor(logging.DEBUG)
+    execute(("a", "result = 1"))
+    assert other._cache == {logging.DEBUG: False}  # each setting of any logger's level would have emptied it

@@ -16,6 +16,7 @@ from steprig.kernel.sqlite_journal import JournalFileError, SqliteJournal
 from steprig.kernel.timeline import Failure, Projection, Run, RunNotReachedError, Span, Status, Timeline
 from steprig.kernel.timers import Callback, Dispatch, Timer, TimerKind
 from steprig.kernel.virtual_clock import ClockTimeoutError, VirtualClock
+from steprig.kernel.workflow_runner import WorkflowInputError, WorkflowReport, WorkflowResources, WorkflowRunner
 
 __all__ = [
     "Callback",
@@ -44,6 +45,10 @@ __all__ = [
     "TimerKind",
     "VirtualClock",
     "Work",
+    "WorkflowInputError",
+    "WorkflowReport",
+    "WorkflowResources",
+    "WorkflowRunner",
     "kind_of",
     "stream_of",
 ]

@@ -8,17 +8,21 @@ from typing import TYPE_CHECKING
 from steprig.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from steprig.kernel import WorkflowRunner
     from steprig.workflows.async_assertions import AsyncAssertions
     from steprig.workflows.async_utils import AsyncTestUtils
     from steprig.workflows.cache import MockCache
     from steprig.workflows.calls import CallRecord
     from steprig.workflows.database import DatabaseFixture
+    from steprig.workflows.docker_postgres import HAS_DOCKER
     from steprig.workflows.errors import (
+        DockerUnavailableError,
         NotSetUpError,
         OutputPathError,
         UnknownResourceError,
         UnusableWorkflowError,
         WorkflowInputError,
+        WorkflowStepError,
     )
     from steprig.workflows.fixtures import AsyncWorkflowFixtures
     from steprig.workflows.http_mock import HttpCall, HttpStatusError, MockHttpClient, MockResponse
@@ -27,16 +31,18 @@ if TYPE_CHECKING:
     from steprig.workflows.mocks import MockResource
     from steprig.workflows.result import WorkflowTestResult
     from steprig.workflows.run import WorkflowRun
-    from steprig.workflows.runners import WorkflowRunner, register_runner, unregister_runner
+    from steprig.workflows.runners import register_runner, unregister_runner
     from steprig.workflows.test_case import AsyncWorkflowTestCase
 
 __all__ = [
+    "HAS_DOCKER",
     "AsyncAssertions",
     "AsyncTestUtils",
     "AsyncWorkflowFixtures",
     "AsyncWorkflowTestCase",
     "CallRecord",
     "DatabaseFixture",
+    "DockerUnavailableError",
     "HttpCall",
     "HttpStatusError",
     "MockCache",
@@ -52,6 +58,7 @@ __all__ = [
     "WorkflowInputError",
     "WorkflowRun",
     "WorkflowRunner",
+    "WorkflowStepError",
     "WorkflowTestResult",
     "register_runner",
     "unregister_runner",
@@ -65,12 +72,15 @@ __getattr__, __dir__ = lazy_names(
         "cache": ("MockCache",),
         "calls": ("CallRecord",),
         "database": ("DatabaseFixture",),
+        "docker_postgres": ("HAS_DOCKER",),
         "errors": (
+            "DockerUnavailableError",
             "NotSetUpError",
             "OutputPathError",
             "UnknownResourceError",
             "UnusableWorkflowError",
             "WorkflowInputError",
+            "WorkflowStepError",
         ),
         "fixtures": ("AsyncWorkflowFixtures",),
         "http_mock": ("HttpCall", "HttpStatusError", "MockHttpClient", "MockResponse"),

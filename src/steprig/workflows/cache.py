@@ -74,8 +74,10 @@ class MockCache:
 
     async def aclose(self) -> None:
         """Drop every key, and let go of Redis."""
-        await self._drop_all()
-        await self._redis.aclose()
+        try:
+            await self._drop_all()
+        finally:
+            await self._redis.aclose()
 
     async def _drop_all(self) -> None:
         keys = [key async for key in self._redis.scan_iter(match=f"{self._prefix}*")]

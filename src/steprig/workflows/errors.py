@@ -3,6 +3,18 @@
 from collections.abc import Iterable
 
 from steprig.errors import SteprigError
+from steprig.kernel import WorkflowInputError
+
+__all__ = [
+    "DockerUnavailableError",
+    "NotSetUpError",
+    "OutputPathError",
+    "UnknownResourceError",
+    "UnusableWorkflowError",
+    "WorkflowInputError",
+    "WorkflowStepError",
+    "count",
+]
 
 
 class UnknownResourceError(SteprigError, KeyError):
@@ -22,12 +34,16 @@ class UnusableWorkflowError(SteprigError, TypeError):
     """What was given as a workflow is none, or its runner is not installed."""
 
 
-class WorkflowInputError(SteprigError, ValueError):
-    """A workflow would never see an input as it was meant. Raised before anything runs."""
-
-
 class OutputPathError(SteprigError, LookupError):
     """A path leads to no output. The message says what there is."""
+
+
+class DockerUnavailableError(SteprigError, RuntimeError):
+    """Docker was asked for, and there is none. The message says what to do instead."""
+
+
+class WorkflowStepError(SteprigError):
+    """What a step has raised on a platform that keeps but the name and the message of it."""
 
 
 class NotSetUpError(SteprigError, RuntimeError):

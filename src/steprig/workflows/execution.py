@@ -6,17 +6,25 @@ from collections.abc import Mapping
 from time import perf_counter
 from typing import Any
 
+from steprig.kernel import WorkflowResources, WorkflowRunner
 from steprig.workflows.errors import WorkflowInputError
+from steprig.workflows.kept import Kept
 from steprig.workflows.log_capture import captured_logs
 from steprig.workflows.result import WorkflowTestResult
-from steprig.workflows.run import Resources, WorkflowRun
-from steprig.workflows.runners import WorkflowRunner, runner_for
+from steprig.workflows.run import WorkflowRun
+from steprig.workflows.runners import runner_for
 
 logger = logging.getLogger("steprig.workflows")
 
 
 async def execute(
-    workflow: object, inputs: Mapping[str, Any] | None, resources: Resources, *, timeout: float, capture_logs: bool
+    workflow: object,
+    inputs: Any,
+    resources: WorkflowResources,
+    kept: Kept,
+    *,
+    timeout: float,
+    capture_logs: bool,
 ) -> WorkflowTestResult:
     """Run a workflow to its end. For the arguments see `AsyncWorkflowTestCase.execute_workflow`.
 
@@ -25,20 +33,29 @@ async def execute(
         UnusableWorkflowError: Nothing can run it.
         WorkflowInputError: It would never see an input as it was meant.
     """
-    if inputs is not None and not isinstance(inputs, Mapping):
-        raise WorkflowInputError(f"the inputs of a workflow are a dict from names to values; got {inputs!r}")
-    runner, run = runner_for(workflow), WorkflowRun(resources)
+    runner, run = runner_for(workflow), WorkflowRun(resources, kept)
+    inputs = _checked(inputs, runner)
+    if (prepare := getattr(runner, "prepare", None)) is not None:
+        await asyncio.to_thread(prepare)
     name, began = runner.name_of(workflow), perf_counter()
     logger.debug("run of workflow %r begins (%s)", name, run.id)
     with captured_logs(enabled=capture_logs) as lines:
-        failure = await _run(runner, workflow, inputs or {}, run, name, timeout)
+        failure = await _run(runner, workflow, inputs, run, name, timeout)
     result = _result(name, run, failure, lines, perf_counter() - began)
     logger.debug("run of workflow %r: %s after %.3f s", name, result.status, result.execution_time)
     return result
 
 
+def _checked(inputs: Any, runner: WorkflowRunner) -> Any:
+    if getattr(runner, "takes_any_input", False):
+        return inputs
+    if inputs is not None and not isinstance(inputs, Mapping):
+        raise WorkflowInputError(f"the inputs of a workflow are a dict from names to values; got {inputs!r}")
+    return inputs or {}
+
+
 async def _run(
-    runner: WorkflowRunner, workflow: object, inputs: Mapping[str, Any], run: WorkflowRun, name: str, timeout: float
+    runner: WorkflowRunner, workflow: object, inputs: Any, run: WorkflowRun, name: str, timeout: float
 ) -> Exception | None:
     limit = asyncio.timeout(timeout)
     try:
@@ -70,6 +87,7 @@ def _result(
         logs=lines,
         steps=run.steps,
         run_id=run.id,
+        returned=run.returned,
     )
 
 

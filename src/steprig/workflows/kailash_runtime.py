@@ -2,10 +2,12 @@
 
 Facts of kailash 2.65 that this makes good: nodes of a level go on after one of them has failed; a
 connection whose path does not exist gives None or the whole output; nothing is told of the nodes
-that finished before a failure; `asyncio.create_task` is replaced for the whole process.
+that finished before a failure; `asyncio.create_task` is replaced for the whole process; each runtime
+makes logging forget what it knows of every logger's level.
 """
 
 import asyncio
+import logging
 from collections.abc import Coroutine, Iterable, Mapping
 from time import perf_counter
 from typing import Any
@@ -15,13 +17,13 @@ from kailash.nodes.code.async_python import AsyncPythonCodeNode  # type: ignore[
 from kailash.runtime.async_local import AsyncLocalRuntime, ExecutionContext  # type: ignore[import-untyped]
 from kailash.sdk_exceptions import NodeExecutionError, WorkflowExecutionError  # type: ignore[import-untyped]
 
+from steprig.kernel import WorkflowReport
 from steprig.workflows.kailash_inputs import check_inputs, resolve_connections
 from steprig.workflows.kailash_tasks import create_task_left_alone, variables_of
 from steprig.workflows.paths import unwrapped
-from steprig.workflows.run import WorkflowRun
 
 
-async def run_workflow(workflow: Any, inputs: Mapping[str, Any], run: WorkflowRun) -> None:
+async def run_workflow(workflow: Any, inputs: Mapping[str, Any], run: WorkflowReport) -> None:
     """Run a workflow; when this returns or raises, none of its nodes goes on.
 
     Raises:
@@ -36,14 +38,32 @@ async def run_workflow(workflow: Any, inputs: Mapping[str, Any], run: WorkflowRu
             await runtime.end(started)
 
 
+class _SteadyLogger(logging.LoggerAdapter[logging.Logger]):
+    """A logger whose level is only set when it changes: at each setting logging forgets what it knows of all loggers,
+    and kailash sets the same one for every runtime."""
+
+    def setLevel(self, level: int | str) -> None:  # noqa: N802 - logging's own name
+        if self.logger.level != level:
+            super().setLevel(level)
+
+
 class _Runtime(AsyncLocalRuntime):  # type: ignore[misc]
     """One run's runtime. Each node's start and end pass through here."""
 
-    def __init__(self, run: WorkflowRun) -> None:
+    def __init__(self, run: WorkflowReport) -> None:
         super().__init__(resource_registry=run.resources, execution_timeout=0)
         self._steprig_run = run
         self._steprig_tasks: set[asyncio.Task[Any]] = set()
         self._steprig_busy = 0
+        self._steprig_failed = False
+
+    @property
+    def logger(self) -> _SteadyLogger:
+        return self._steprig_logger
+
+    @logger.setter
+    def logger(self, logger: logging.Logger) -> None:
+        self._steprig_logger = _SteadyLogger(logger)
 
     async def run(self, workflow: Any, inputs: Mapping[str, Any]) -> None:
         if not any(isinstance(node, AsyncNode) for node in workflow._node_instances.values()):
@@ -52,7 +72,7 @@ class _Runtime(AsyncLocalRuntime):  # type: ignore[misc]
         try:
             await self.execute_workflow_async(workflow, dict(inputs), context)
         except WorkflowExecutionError as error:
-            if not self._steprig_run.errors:
+            if not self._steprig_failed:
                 raise original_of(error) from error
 
     async def end(self, started: Iterable["asyncio.Task[Any]"]) -> None:
@@ -85,6 +105,7 @@ class _Runtime(AsyncLocalRuntime):  # type: ignore[misc]
             self._steprig_run.cancelled(node_id, began=began)
             raise
         except Exception as error:
+            self._steprig_failed = True
             self._steprig_run.failed(node_id, original_of(error), began=began)
             raise
         self._steprig_run.completed(node_id, unwrapped(tracker.node_outputs.get(node_id)), began=began)

@@ -10,7 +10,6 @@ import asyncio
 import builtins
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from contextvars import Context, ContextVar
 from functools import cache
 from types import ModuleType
@@ -22,7 +21,25 @@ from kailash.nodes.code import async_python  # type: ignore[import-untyped]
 Limit = Callable[[Any], "asyncio.Task[Any]"]
 
 _limit: ContextVar[Limit | None] = ContextVar("steprig_kailash_limit", default=None)
-_started: ContextVar["WeakSet[asyncio.Task[Any]] | None"] = ContextVar("steprig_kailash_started", default=None)
+_started: ContextVar["Started | None"] = ContextVar("steprig_kailash_started", default=None)
+
+
+class Started:
+    """The tasks that the nodes of one run start; one that is over may be gone from it."""
+
+    __slots__ = ("_tasks",)
+
+    def __init__(self) -> None:
+        self._tasks: WeakSet[asyncio.Task[Any]] | None = None
+
+    def add(self, task: "asyncio.Task[Any]") -> None:
+        """Add one."""
+        if self._tasks is None:  # most runs start none
+            self._tasks = WeakSet()
+        self._tasks.add(task)
+
+    def __iter__(self) -> Iterator["asyncio.Task[Any]"]:
+        return iter(self._tasks or ())
 
 
 class _StandIn(ModuleType):
@@ -67,12 +84,17 @@ def _import(name: str, *args: Any, **kwargs: Any) -> Any:
     return asyncio_for_nodes if module is asyncio else module
 
 
+class _Visible(ModuleType):
+    def __repr__(self) -> str:
+        return "<builtins of a node>"  # kailash asks for it at every run, and a module's own takes its time
+
+
 @cache
 def variables_of(sandbox_mode: str) -> dict[str, Any]:
     """What code in such a sandbox is given beside its inputs: `asyncio`, also where it imports that itself."""
     allowed = vars(builtins) if sandbox_mode == "trusted" else dict.fromkeys(async_python.ALLOWED_ASYNC_BUILTINS)
     # A module, as kailash would look for templates in a dict at every run.
-    visible = ModuleType("builtins")
+    visible = _Visible("builtins")
     vars(visible).update({name: getattr(builtins, name) for name in allowed if hasattr(builtins, name)})
     vars(visible).update(asyncio=asyncio_for_nodes, __import__=_import)
     return {"__builtins__": visible}
@@ -82,21 +104,20 @@ _lock = threading.Lock()
 _runs = 0
 
 
-@contextmanager
-def create_task_left_alone() -> Iterator["WeakSet[asyncio.Task[Any]]"]:
-    """While any run is within, kailash and its nodes see the stand-ins.
+class create_task_left_alone:  # noqa: N801 - used as a function, for every run
+    """While any run is within, kailash and its nodes see the stand-ins. Gives the tasks that this run's nodes start."""
 
-    Returns:
-        The tasks that this run's nodes start; one that is over may be gone from it.
-    """
-    started = WeakSet[asyncio.Task[Any]]()
-    token = _started.set(started)
-    _count(+1)
-    try:
-        yield started
-    finally:
+    __slots__ = ("_token",)
+
+    def __enter__(self) -> Started:
+        started = Started()
+        self._token = _started.set(started)
+        _count(+1)
+        return started
+
+    def __exit__(self, *error: object) -> None:
         _count(-1)
-        _started.reset(token)
+        _started.reset(self._token)
 
 
 def _count(change: int) -> None:

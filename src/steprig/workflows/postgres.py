@@ -1,9 +1,12 @@
 """Databases on a PostgreSQL server: cloned from templates, dropped with force."""
 
+import atexit
 import hashlib
 import os
 import threading
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote
 
@@ -21,14 +24,21 @@ class PostgresDatabases:
     Args:
         address: Of the server and a role that may create databases; its own database is left alone.
         is_own: Whether the server is this process's own, so that roles may be made on it.
+        container: What it runs in, for who wants to know.
     """
 
-    def __init__(self, address: str, *, is_own: bool = False) -> None:
+    def __init__(self, address: str, *, is_own: bool = False, container: object = None) -> None:
         self._psycopg = needed("psycopg", "postgres", "a PostgreSQL database")
         self._address = address
         self._is_own = is_own
+        self._container = container
+        # A copy of the files is the fastest where nothing is synced; elsewhere the checkpoints that it takes are not.
+        self._strategy = "file_copy" if is_own else "wal_log"
+        self._pid = os.getpid()
         self._lock = threading.Lock()
         self._templates: dict[str, str] = {}
+        self._passwords: dict[str, str] = {}
+        self._idle: list[Any] = []
 
     def create(self, prefix: str, user: str, password: str, schema: str | None) -> DatabaseFixture:
         """Clone a database; see `AsyncWorkflowFixtures.create_test_database`."""
@@ -36,11 +46,11 @@ class PostgresDatabases:
         name = _unique(prefix)
         if not self._is_own:
             user, password = str(info.get("user", "")), str(info.get("password", ""))
-        with self._connect() as connection:
+        with self._administration() as connection:
             if self._is_own:
                 self._ensure_role(connection, user, password)
             template = "template0" if schema is None else self._template(connection, schema, user)
-            self._run(connection, "CREATE DATABASE {} OWNER {} TEMPLATE {} STRATEGY wal_log", name, user, template)
+            self._clone(connection, name, user, template)
         host, port = str(info.get("host", "")), int(info.get("port") or 5432)
         return DatabaseFixture(
             connection_string=_url(host, port, name, user, password, info, is_own=self._is_own),
@@ -49,11 +59,20 @@ class PostgresDatabases:
             database=name,
             user=user,
             password=password,
+            container=self._container,
             drop=lambda: self._drop(name, template if not self._is_own and schema is not None else None),
         )
 
+    def close(self) -> None:
+        """Let go of the server. Its databases stay. A forked process leaves alone what its parent has opened."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        if os.getpid() == self._pid:
+            for connection in idle:
+                connection.close()
+
     def _drop(self, *names: str | None) -> None:
-        with self._connect() as connection:
+        with self._administration() as connection:
             for name in filter(None, names):
                 self._run(connection, "DROP DATABASE IF EXISTS {} WITH (FORCE)", name)
 
@@ -63,7 +82,7 @@ class PostgresDatabases:
         with self._lock:
             if key not in self._templates:
                 name = _unique("template")
-                self._run(connection, "CREATE DATABASE {} OWNER {} TEMPLATE template0 STRATEGY wal_log", name, user)
+                self._clone(connection, name, user, "template0")
                 try:
                     self._run_schema(name, user, schema)
                 except BaseException:
@@ -76,8 +95,16 @@ class PostgresDatabases:
         with self._connect(dbname=name, user=user) as connection:
             connection.execute(schema)
 
+    def _clone(self, connection: Any, name: str, user: str, template: str) -> None:
+        self._run(
+            connection, f"CREATE DATABASE {{}} OWNER {{}} TEMPLATE {{}} STRATEGY {self._strategy}", name, user, template
+        )
+
     def _ensure_role(self, connection: Any, user: str, password: str) -> None:
+        """To set a password takes as long as to clone a database: it is made hard to guess."""
         with self._lock:
+            if self._passwords.get(user) == password:
+                return
             known = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [user]).fetchone()
             if known is None:
                 self._run(connection, "CREATE ROLE {} LOGIN", user)
@@ -86,10 +113,28 @@ class PostgresDatabases:
                     self._psycopg.sql.Identifier(user), self._psycopg.sql.Literal(password)
                 )
             )
+            self._passwords[user] = password
 
     def _run(self, connection: Any, command: str, *names: str) -> None:
         sql = self._psycopg.sql
         connection.execute(sql.SQL(command).format(*map(sql.Identifier, names)))
+
+    @contextmanager
+    def _administration(self) -> Iterator[Any]:
+        """A connection for one thread at a time; on this process's own server it is kept for the next."""
+        with self._lock:
+            connection = self._idle.pop() if self._idle else None
+        connection = connection or self._connect()
+        try:
+            yield connection
+        except BaseException:
+            connection.close()
+            raise
+        if not self._is_own:
+            connection.close()
+            return
+        with self._lock:
+            self._idle.append(connection)
 
     def _connect(self, **changes: str) -> Any:
         return self._psycopg.connect(self._address, autocommit=True, connect_timeout=10, **changes)
@@ -103,8 +148,8 @@ def embedded() -> PostgresDatabases:
     """The server of this process, started when it is first asked for, and ended with the process."""
     with _own_lock:
         if os.getpid() not in _own:  # a forked process has a server of its own
-            _own.clear()
-            _own[os.getpid()] = PostgresDatabases(PostgresServer().start(), is_own=True)
+            databases = _own[os.getpid()] = PostgresDatabases(PostgresServer().start(), is_own=True)
+            atexit.register(databases.close)
         return _own[os.getpid()]
 
 

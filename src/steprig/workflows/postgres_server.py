@@ -6,6 +6,7 @@ the same way.
 """
 
 import atexit
+import os
 import shutil
 import subprocess
 import tempfile
@@ -29,19 +30,28 @@ _FAST = """
 fsync = off
 synchronous_commit = off
 full_page_writes = off
+wal_init_zero = off
 max_connections = 200
 """
 """Nothing here has to outlive a crash of the machine."""
+
+_MEMORY = Path("/dev/shm")  # noqa: S108 - where Linux keeps files in memory
+_ENOUGH = 2 << 30
+"""Bytes that have to be free in memory: most containers have 64 MB of it, and that is no place for databases."""
 
 _PATIENCE = 20.0
 """Seconds that the end of a server may take before it is left to the watcher."""
 
 
 class PostgresServer:
-    """One server, on a Unix socket in a folder of its own."""
+    """One server, on a Unix socket in a folder of its own.
+
+    The folder is in memory where there is plenty: databases are made several times as fast as on a disk that is busy.
+    With TMPDIR set it is there.
+    """
 
     def __init__(self) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="steprig-pg-"))
+        self._folder = Path(tempfile.mkdtemp(prefix="steprig-pg-", dir=_place()))
         self._watcher: subprocess.Popen[bytes] | None = None
 
     def start(self) -> str:
@@ -95,3 +105,10 @@ class PostgresServer:
             self.stop()
             raise
         return str(server.get_uri())
+
+
+def _place() -> Path | None:
+    """Where to keep the files; None for where temporary files are."""
+    if "TMPDIR" in os.environ or not os.access(_MEMORY, os.W_OK):
+        return None
+    return _MEMORY if shutil.disk_usage(_MEMORY).free >= _ENOUGH else None

@@ -23,13 +23,16 @@ class WorkflowTestResult:
     execution_time: float = 0.0
     """Seconds."""
     node_timings: dict[str, float] = field(default_factory=dict)
-    """Seconds for each node that finished or failed."""
+    """Seconds for each node that finished or failed, by the clock of the platform: a sleep that was skipped took its
+    whole time."""
     logs: list[str] = field(default_factory=list)
     """What was logged meanwhile by the run, by any logger, a line a record."""
     steps: tuple[Span, ...] = ()
     """The tree of steps, as every platform of steprig shows it, in the order of their start."""
     run_id: str = ""
     """Unique to this run."""
+    returned: Any = None
+    """What the workflow itself has returned; of kailash's, whose nodes alone have outputs, None."""
 
     def get_output(self, node_id: str, key: str | None = None) -> Any:
         """What a node gave.

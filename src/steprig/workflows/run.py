@@ -1,37 +1,39 @@
 """One run of a workflow, as its runner tells of it."""
 
-import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from contextvars import Context, copy_context
 from datetime import UTC, datetime, timedelta
+from secrets import token_hex
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Any, TypeVar
 
 import msgspec
 
-from steprig.kernel import Failure, Span, Status
+from steprig.kernel import Failure, Run, Span, Status, WorkflowResources
+from steprig.workflows.kept import Kept
+from steprig.workflows.log_capture import stray_logs_taken
+from steprig.workflows.platform_run import read_run
 
-
-class Resources(Protocol):
-    """Where a workflow gets its resources."""
-
-    async def get_resource(self, name: str) -> Any:
-        """The resource of that name; an error that lists the known ones if there is none."""
+T = TypeVar("T")
 
 
 class WorkflowRun:
-    """What a runner is given: resources, and a place to tell of each step as it ends.
+    """What a runner is given: resources, and a place to tell of each step as it ends. A `WorkflowReport`.
 
     Args:
         resources: The test's resources.
+        kept: What the test keeps for its runs.
     """
 
-    def __init__(self, resources: Resources) -> None:
-        self.id = f"run-{uuid.uuid4().hex}"
+    def __init__(self, resources: WorkflowResources, kept: Kept) -> None:
+        self.id = f"run-{token_hex(16)}"
         self.resources = resources
+        self._kept = kept
         self.outputs: dict[str, Any] = {}
         self.errors: list[tuple[str, BaseException]] = []
         self.timings: dict[str, float] = {}
-        self.summary: str | None = None
+        self.returned: Any = None
         self._steps: list[Span] = []
         self._began = (datetime.now(UTC), perf_counter())
 
@@ -39,6 +41,15 @@ class WorkflowRun:
     def steps(self) -> tuple[Span, ...]:
         """The steps so far, in the order of their start."""
         return tuple(sorted(self._steps, key=lambda step: step.queued_at))
+
+    @property
+    def context(self) -> Context:
+        """See `WorkflowReport.context`."""
+        return copy_context()
+
+    async def kept(self, key: object, open: Callable[[], AbstractAsyncContextManager[T]]) -> T:  # noqa: A002
+        """See `WorkflowReport.kept`."""
+        return await self._kept.get(key, open)
 
     def completed(self, node_id: str, output: Any, *, began: float, kind: str = "node") -> None:
         """A node has finished.
@@ -61,9 +72,27 @@ class WorkflowRun:
         """A node was stopped, as another had failed or time was up."""
         self._note(node_id, kind, began, Status.CANCELLED)
 
-    def add_steps(self, steps: Sequence[Span]) -> None:
-        """Add steps that a platform has kept itself."""
-        self._steps += steps
+    def ended(
+        self,
+        run: Run,
+        *,
+        name: str,
+        raised: Mapping[str, BaseException] | None = None,
+        own: BaseException | None = None,
+        is_own: bool = False,
+        decode: Callable[[bytes], Any] | None = None,
+    ) -> None:
+        """See `WorkflowReport.ended`."""
+        read = read_run(run, name, raised or {}, own, is_own, decode or msgspec.json.decode)
+        self.outputs |= read.outputs
+        self.timings |= read.timings
+        self.errors += read.errors
+        self.returned = read.returned
+        self._steps += run.spans
+
+    def taking_stray_logs(self) -> AbstractContextManager[None]:
+        """See `WorkflowReport.taking_stray_logs`."""
+        return stray_logs_taken()
 
     def _note(
         self,

@@ -4,37 +4,15 @@ A runner of steprig or of another package registers under the entry point group
 `steprig.workflow_runners`; a test suite's own with `register_runner`.
 """
 
-from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import entry_points
-from typing import Any, Protocol
 
+from steprig.kernel import WorkflowRunner
 from steprig.workflows.callable_runner import CallableRunner
 from steprig.workflows.errors import UnusableWorkflowError
 from steprig.workflows.kailash_runner import KailashRunner
-from steprig.workflows.run import WorkflowRun
 
 GROUP = "steprig.workflow_runners"
-
-
-class WorkflowRunner(Protocol):
-    """Runs one kind of workflow."""
-
-    kind: str
-    """What it takes, for messages: "an Inngest function"."""
-
-    def accepts(self, workflow: object) -> bool:
-        """Whether this is its kind. Quick, and imports nothing: an object's module is imported already."""
-
-    def name_of(self, workflow: Any) -> str:
-        """The workflow's name, for messages and logs."""
-
-    async def run(self, workflow: Any, inputs: Mapping[str, Any], run: WorkflowRun) -> None:
-        """Run it to its end, and tell `run` of each step.
-
-        What fails in a step is told by `run.failed`; what is raised fails the workflow itself. Nothing of it may
-        go on after the return, nor after a cancellation.
-        """
 
 
 _registered: list[WorkflowRunner] = []

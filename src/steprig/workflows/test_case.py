@@ -12,6 +12,7 @@ from typing import Any, Self
 from steprig.workflows.cleanup import CleanupStack, raise_all
 from steprig.workflows.errors import NotSetUpError
 from steprig.workflows.execution import execute
+from steprig.workflows.kept import Kept
 from steprig.workflows.mock_registry import MockResourceRegistry
 from steprig.workflows.resources import TestResources
 from steprig.workflows.result import WorkflowTestResult
@@ -49,6 +50,7 @@ class AsyncWorkflowTestCase(unittest.IsolatedAsyncioTestCase):
         self.mock_registry = MockResourceRegistry()
         self._cleanup_stack = CleanupStack()
         self.resource_registry = TestResources(self.mock_registry, self._cleanup_stack)
+        self._kept = Kept(self._cleanup_stack)
         self._is_set_up = self._is_over = False
 
     # Life -----------------------------------------------------------------------------------------------------
@@ -150,7 +152,7 @@ class AsyncWorkflowTestCase(unittest.IsolatedAsyncioTestCase):
     async def execute_workflow(
         self,
         workflow: object,
-        inputs: Mapping[str, Any] | None = None,
+        inputs: Any = None,
         mock_resources: Mapping[str, Any] | None = None,
         timeout: float = 30.0,
         capture_logs: bool = True,
@@ -159,9 +161,10 @@ class AsyncWorkflowTestCase(unittest.IsolatedAsyncioTestCase):
         """Run a workflow with this test's resources.
 
         Args:
-            workflow: A kailash workflow, an async callable, or what an installed runner takes, see
-                `steprig.workflows.runners`.
-            inputs: Its inputs by name.
+            workflow: A kailash workflow, an Inngest function, an AWS durable function, a Durable Task orchestrator,
+                what a runner of another package takes (see `steprig.workflows.runners`), or any async callable.
+            inputs: Its inputs by name: for Inngest the data of the event. The event of an AWS function and the input
+                of an orchestrator may be any JSON.
             mock_resources: More mocks by name, which can be asserted on like the others.
             timeout: Seconds, after which the run is stopped.
             capture_logs: Whether the result keeps what was logged.
@@ -178,7 +181,9 @@ class AsyncWorkflowTestCase(unittest.IsolatedAsyncioTestCase):
         self._check_life("execute_workflow")
         for name, mock in (mock_resources or {}).items():
             self.mock_registry.register_mock(name, mock)
-        result = await execute(workflow, inputs, self.resource_registry, timeout=timeout, capture_logs=capture_logs)
+        result = await execute(
+            workflow, inputs, self.resource_registry, self._kept, timeout=timeout, capture_logs=capture_logs
+        )
         if result.errors and (self.raise_errors if raise_errors is None else raise_errors):
             raise result.errors[0][1]
         return result

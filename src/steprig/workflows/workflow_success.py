@@ -3,8 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from steprig.workflows.cleanup import CleanupStack
+from steprig.workflows.cleanup import CleanupStack, raise_all
 from steprig.workflows.execution import execute
+from steprig.workflows.kept import Kept
 from steprig.workflows.mock_registry import MockResourceRegistry
 from steprig.workflows.resources import TestResources
 
@@ -23,8 +24,13 @@ async def assert_workflow_succeeds(
     Returns:
         What each node gave.
     """
-    resources = getattr(runtime, "resource_registry", None) or TestResources(MockResourceRegistry(), CleanupStack())
-    result = await execute(workflow, inputs, resources, timeout=timeout, capture_logs=True)
+    cleanups = CleanupStack()
+    resources = getattr(runtime, "resource_registry", None) or TestResources(MockResourceRegistry(), cleanups)
+    try:
+        result = await execute(workflow, inputs, resources, Kept(cleanups), timeout=timeout, capture_logs=True)
+    finally:
+        errors = await cleanups.run()
+    raise_all(errors, "what the workflow ran on could not be closed")
     if result.status != "success":
         raise AssertionError(f"the workflow failed: {result.error}\n{result.get_logs()}")
     return result.outputs
