@@ -194,6 +194,7 @@ def test_a_waiter_that_goes_away_leaves_nothing_behind(shared):
     for _ in range(5):
         with pytest.raises(TimeoutError):
             shared.client.wait_for_orchestration_completion("never", timeout=0.05)
+    until(lambda: not shared.backend._running[1].engine.waiters._waiting, "the end of the waits")
     instance_id = shared.schedule(waiting)
     until(lambda: shared.status(instance_id) == "RUNNING")
     assert shared.clock.now() - before < timedelta(hours=1)
