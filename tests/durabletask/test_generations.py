@@ -1,6 +1,6 @@
 """What one execution of an orchestration has begun does not concern the next."""
 
-from steprig.durabletask.pb import pb
+from steprig.durabletask.pb import Timestamp, pb
 
 from .simulated import Simulation, end, simulate
 
@@ -40,5 +40,21 @@ def test_the_end_of_a_child_is_told_to_the_generation_that_waits():
 
         told = sim.take(worker).orchestratorRequest.newEvents[-1].subOrchestrationInstanceCompleted
         assert (told.taskScheduledId, told.result.value) == (1, "7")
+
+    simulate(body)
+
+
+def test_timers_end_with_their_generation():
+    def body(sim: Simulation) -> None:
+        worker = sim.connect()
+        sim.start("one")
+        timer = pb.OrchestratorAction(id=1, createTimer=pb.CreateTimerAction(fireAt=Timestamp(seconds=4_000_000_000)))
+        sim.answer(sim.take(worker), timer)
+        assert len(sim.engine.clock.pending) == 1
+        sim.clients.raise_event(pb.RaiseEventRequest(instanceId="one", name="go"))
+
+        sim.answer(sim.take(worker), again())
+
+        assert not sim.engine.clock.pending
 
     simulate(body)
