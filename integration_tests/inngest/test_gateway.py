@@ -197,10 +197,11 @@ def test_infers_of_a_group_are_made_at_the_same_time_and_joined_once(one_stage, 
 
 
 def test_cancelling_a_run_lets_go_of_its_request(opcode_app, one_stage):
-    let_go = Event()
+    asked, let_go = Event(), Event()
 
     class Silent:
         async def __call__(self, scope, receive, send):
+            asked.set()
             while (await receive())["type"] != "http.disconnect":
                 pass
             let_go.set()
@@ -212,7 +213,7 @@ def test_cancelling_a_run_lets_go_of_its_request(opcode_app, one_stage):
             return [{"op": "Gateway", "id": "id", "displayName": "get", "opts": {"url": silent.base_url}}]
 
         run_id = opcode_app.start("fetches")
-        one_stage.waiting(run_id, "get")
+        assert asked.wait(PATIENCE)
         one_stage.http.delete(f"/v1/runs/{run_id}").raise_for_status()
 
         assert one_stage.ended(run_id).status == "cancelled"

@@ -31,10 +31,12 @@ def raw_of(opened) -> Callable[[WebRunner], httpx.Client]:
 
 @pytest.fixture
 def server(opened) -> Callable[..., WebRunner]:
-    """Starts a server with durable functions and others, that skips waits unless told."""
+    """Starts a server with durable functions and others, that skips waits unless told. A clock is closed after it."""
 
     def serve(durable=(), plain=(), *, timeout=None, store=None, clock=None, **options) -> WebRunner:
         told = config(**{"skip_time": clock is None, **options})
+        if clock is not None:
+            opened.callback(clock.close)
         runner = WebRunner(told, store=store, clock=clock)
         for name, handler in dict(durable).items():
             runner.register_durable_function(name, handler, timeout)
