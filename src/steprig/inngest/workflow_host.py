@@ -133,7 +133,8 @@ class WorkflowHost:
         try:
             with self._clock.awaiting_result(skip_deadlines=True):
                 run = await self._until_ended(run_id)
-                if run.status is Status.FAILED:
+                if run.status is Status.FAILED and self._function.on_failure_fn_id is not None:
+                    await self._server_is_at_rest()
                     for failure_run in self._runs_on_failure(run_id):
                         await self._until_ended(failure_run)
         except BaseException:
@@ -143,11 +144,14 @@ class WorkflowHost:
     async def _until_ended(self, run_id: str) -> Run:
         return await self._server.timeline.until(run_id, lambda run: run.status.ended, timeout=_FOREVER)
 
+    async def _server_is_at_rest(self) -> None:
+        """Wait for what a run's end leads to: all in one turn of the server's loop, which answers nobody before."""
+        async with aiohttp.ClientSession(self._server.origin) as http, http.get("/dev"):
+            pass
+
     def _runs_on_failure(self, run_id: str) -> Sequence[str]:
         """The runs of the function's `on_failure` that the end of a run has started."""
-        if (name := self._function.on_failure_fn_id) is None:
-            return ()
-        runs = (run for run in self._server.timeline.runs() if run.name == name)
+        runs = (run for run in self._server.timeline.runs() if run.name == self._function.on_failure_fn_id)
         return [run.id for run in runs if msgspec.json.decode(run.input or b"{}")["data"]["run_id"] == run_id]
 
     async def _cancel(self, run_id: str) -> None:
