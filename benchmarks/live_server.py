@@ -47,6 +47,7 @@ def request(port: int) -> None:
 
 
 def by_hand() -> None:
+    """The pattern that everybody copies, as it stands, with its polling: what steprig is compared with."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         port = sock.getsockname()[1]

@@ -24,6 +24,9 @@ from .stage import Stage, until
 
 SOURCES = Path(__file__).parent / "js"
 _PORT = re.compile(r"serving on port (\d+)")
+_NO_NETWORK = re.compile(
+    r"ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|ERR_SOCKET_TIMEOUT|took longer"
+)
 _INSTALL_TIMEOUT = 240
 _OLDEST_NODE = 20
 _NODE_WITH_SOCKETS = 22
@@ -184,7 +187,9 @@ def _install(npm: str, folder: Path) -> None:
         problem = done.stderr if done.returncode else None
     except subprocess.TimeoutExpired:
         problem = f"npm took longer than {_INSTALL_TIMEOUT} s"
+    if problem is not None and not _NO_NETWORK.search(problem):
+        pytest.fail(f"npm cannot install the app's packages: {problem[-1000:]}")
     if problem is not None:
         (folder / "failed").write_text(os.environ.get("PYTEST_XDIST_TESTRUNUID", ""))
-        pytest.skip(f"npm cannot install the app's packages (is there a network?): {problem[-300:]}")
+        pytest.skip(f"there is no network to install the app's packages from: {problem[-300:]}")
     (folder / "complete").touch()

@@ -43,21 +43,8 @@ def test_an_answer_is_waited_for(durable_function_runner):
 
 
 @pytest.fixture(autouse=True)
-def project(pytester, monkeypatch):
-    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:cacheprovider -p no:hypothesispytest -p no:anyio")
-    pytester.makepyfile(orders=ORDERS)
-    pytester.syspathinsert()
-
-
-@pytest.fixture
-def run(pytester):
-    """Run one test module of the project."""
-
-    def write_and_run(source, *arguments):
-        pytester.makepyfile(source)
-        return pytester.runpytest(*arguments)
-
-    return write_and_run
+def project(empty_project):
+    empty_project.makepyfile(orders=ORDERS)
 
 
 @pytest.fixture

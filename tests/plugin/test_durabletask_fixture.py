@@ -44,21 +44,8 @@ def test_it_runs(durable_task_backend):
 
 
 @pytest.fixture(autouse=True)
-def project(pytester, monkeypatch):
-    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:cacheprovider -p no:hypothesispytest -p no:anyio")
-    pytester.makepyfile(orders=ORDERS)
-    pytester.syspathinsert()
-
-
-@pytest.fixture
-def run(pytester):
-    """Run one test module of the project."""
-
-    def write_and_run(source, *arguments):
-        pytester.makepyfile(source)
-        return pytester.runpytest(*arguments)
-
-    return write_and_run
+def project(empty_project):
+    empty_project.makepyfile(orders=ORDERS)
 
 
 def test_an_orchestration_is_tested_in_a_few_lines(run):

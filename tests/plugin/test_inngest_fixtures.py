@@ -39,12 +39,10 @@ def test_a_reminder_goes_out_after_a_week(inngest_app, dev_server_client):
 
 
 @pytest.fixture(autouse=True)
-def project(pytester, monkeypatch):
-    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:cacheprovider -p no:hypothesispytest -p no:anyio")
+def project(empty_project, monkeypatch):
     for name in [name for name in os.environ if name.startswith(("INNGEST_", "STEPRIG_", "DEV_SERVER_"))]:
         monkeypatch.delenv(name)
-    pytester.makepyfile(shop=SHOP)
-    pytester.syspathinsert()
+    empty_project.makepyfile(shop=SHOP)
 
 
 @pytest.fixture
@@ -56,17 +54,6 @@ def ini(pytester):
         pytester.makeini("\n".join(["[pytest]", *lines]))
 
     return write
-
-
-@pytest.fixture
-def run(pytester):
-    """Run one test module of the project."""
-
-    def write_and_run(source, *arguments):
-        pytester.makepyfile(source)
-        return pytester.runpytest(*arguments)
-
-    return write_and_run
 
 
 def test_an_inngest_app_is_tested_in_ten_lines(ini, run):

@@ -15,6 +15,7 @@ from steprig.aws.errors import DurableFunctionsTestError
 from steprig.aws.history import Event, events
 from steprig.aws.in_process import Handler, InProcessInvoker
 from steprig.aws.inputs import as_json
+from steprig.aws.moving import advance
 from steprig.aws.open_callbacks import is_answered, open_callback
 from steprig.aws.projection import project
 from steprig.aws.prompt import hurry_sdk
@@ -311,9 +312,7 @@ class DurableFunctionTestRunner:
         Raises:
             DurableFunctionsTestError: The clock cannot be moved, as time is not skipped.
         """
-        if not isinstance(self.clock, VirtualClock):
-            raise DurableFunctionsTestError(f"{type(self.clock).__name__} cannot be moved; leave out `skip_time=False`")
-        self.clock.advance(delta, timeout=timeout, **units)
+        advance(self.clock, delta, instead="leave out `skip_time=False`", timeout=timeout, **units)
 
     @property
     def journal(self) -> Journal:

@@ -4,14 +4,12 @@ import threading
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
-from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from starlette.applications import Starlette
 
 from steprig.aws import limits
 from steprig.aws.engine import Engine
-from steprig.aws.errors import DurableFunctionsTestError
 from steprig.aws.hosting.environment import HandlerProcess
 from steprig.aws.hosting.hosts import Hosts
 from steprig.aws.hosting.lambda_endpoint import LambdaEndpoint
@@ -19,13 +17,14 @@ from steprig.aws.hosting.processes import HandlerProcesses
 from steprig.aws.http.app import create_app
 from steprig.aws.http.backend import Backend
 from steprig.aws.in_process import Handler, InProcessInvoker
+from steprig.aws.moving import advance
 from steprig.aws.projection import project
 from steprig.aws.prompt import hurry_sdk as hurry
 from steprig.aws.records import EXECUTION
 from steprig.aws.registering import Registry
 from steprig.aws.web_config import WebRunnerConfig, WebServiceConfig, function_configs
 from steprig.kernel import Clock, Journal, RealClock, Timeline, VirtualClock
-from steprig.live import UvicornTestServer
+from steprig.live import Managed, UvicornTestServer
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient  # type: ignore[import-untyped]
@@ -34,7 +33,7 @@ _READ_TIMEOUT = 960
 """Seconds: longer than the longest call of a function, as a client that gives up sooner would repeat the call."""
 
 
-class WebRunner:
+class WebRunner(Managed):
     """A server with the Lambda API of durable executions, and Invoke. Use it as a context manager.
 
         with WebRunner(skip_time=True).register_durable_function("orders", handler) as runner:
@@ -212,9 +211,7 @@ class WebRunner:
         Raises:
             DurableFunctionsTestError: The clock cannot be moved, as time is not skipped.
         """
-        if not isinstance(self.clock, VirtualClock):
-            raise DurableFunctionsTestError(f"{type(self.clock).__name__} cannot be moved; pass `skip_time=True`")
-        self.clock.advance(delta, timeout=timeout, **units)
+        advance(self.clock, delta, instead="pass `skip_time=True`", timeout=timeout, **units)
 
     # --- Beginning and end --------------------------------------------------------------------------
 
@@ -249,14 +246,6 @@ class WebRunner:
         """
         if self._state != "stopped":
             self._end()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     def _end(self) -> None:
         self._state = "stopped"
