@@ -8,6 +8,7 @@ import pytest
 from aws_durable_execution_sdk_python.execution import InvocationStatus
 from aws_durable_execution_sdk_python.lambda_service import OperationStatus, OperationType
 
+from steprig.aws import DurableFunctionsTestError
 from steprig.kernel import SqliteJournal
 
 from . import samples
@@ -35,6 +36,18 @@ def test_a_step_runs_and_its_result_is_kept(run):
     assert step.operation_type is OperationType.STEP
     assert step.status is OperationStatus.SUCCEEDED
     assert (step.result, step.attempt) == ("5", 1)
+
+
+def test_the_execution_is_found_by_its_name_and_listed_nowhere(runner_of):
+    result = runner_of(samples.adds).run('{"left": 2, "right": 3}', execution_name="mine")
+
+    execution = result.get_execution("mine")
+    assert execution.operation_type is OperationType.EXECUTION
+    assert execution.status is OperationStatus.SUCCEEDED
+    assert execution.input_payload == '{"left": 2, "right": 3}'
+    assert [operation.name for operation in result.get_all_operations()] == ["add"]
+    with pytest.raises(DurableFunctionsTestError, match="'another'"):
+        result.get_execution("another")
 
 
 def test_waits_take_their_time_on_the_clock_alone(run):

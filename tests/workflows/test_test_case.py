@@ -356,3 +356,17 @@ def test_a_runner_of_ones_own_is_asked_first():
     assert [(node, str(error)) for node, error in result.errors] == [("cake", "burnt")]
     with pytest.raises(UnusableWorkflowError):
         case(lambda test: test.execute_workflow(Recipe()))
+
+
+def test_the_summary_of_a_result_names_what_ran_and_what_failed(capsys):
+    async def breaks():
+        raise LookupError("no tea")
+
+    async def body(test):
+        (await test.execute_workflow(breaks)).print_summary()
+
+    case(body)
+    told = capsys.readouterr().out
+    assert told.startswith("Status: failed\n")
+    assert "Errors: 1\n" in told
+    assert "LookupError('no tea')" in told

@@ -17,6 +17,10 @@ def note(text):
     return text
 
 
+def says(event, context):
+    print("said", event, flush=True)
+
+
 def describe(event, context):
     return {
         "event": event,

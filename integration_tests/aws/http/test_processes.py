@@ -57,6 +57,15 @@ def test_a_handler_runs_in_a_process_of_its_own(server, client_of, mortal):
     assert told["region"] == "us-west-2"
 
 
+def test_what_a_process_has_written_is_to_be_read(server, client_of, mortal):
+    runner = server(plain={"says": mortal("says")})
+
+    client_of(runner).invoke(FunctionName="says", Payload=b'"hello"')
+
+    until(lambda: "said hello" in runner.function_logs("says"), "that it was said")
+    assert not runner.function_logs("another")
+
+
 def test_a_process_is_kept_for_the_next_call(server, client_of, mortal):
     client = client_of(server(plain={"describe": mortal("describe")}))
 

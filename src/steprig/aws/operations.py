@@ -148,6 +148,14 @@ def top_level(operations: Mapping[m.OperationId, m.Operation]) -> list[Operation
     return [_made(operation, children) for operation in children.get(None, ())]
 
 
+def the_execution(operations: Mapping[m.OperationId, m.Operation]) -> ExecutionOperation:
+    """The execution among its operations."""
+    found = next(one for one in operations.values() if one.type is m.OperationType.EXECUTION)
+    made = _made(found, {})
+    assert isinstance(made, ExecutionOperation), "it is made by the type"
+    return made
+
+
 def walk(operations: Sequence[Operation]) -> Iterator[Operation]:
     """Operations and all below them, parents first."""
     for operation in operations:

@@ -11,7 +11,7 @@ from aws_durable_execution_sdk_python.lambda_service import ErrorObject
 
 from steprig.aws.history import Event, events
 from steprig.aws.model import ExecutionStatus as ServiceStatus
-from steprig.aws.operations import Operation, Operations, top_level, walk
+from steprig.aws.operations import ExecutionOperation, Operation, Operations, the_execution, top_level, walk
 from steprig.aws.projection import project
 from steprig.aws.sdk_objects import error_of
 from steprig.aws.state import Execution
@@ -49,11 +49,22 @@ class DurableFunctionTestResult(Operations):
     error: ErrorObject | None = None
     execution_status: ExecutionStatus | None = None
     execution_arn: str = ""
+    _execution: ExecutionOperation | None = field(default=None, repr=False, compare=False)
     _records: Sequence[Record] = field(default=(), repr=False, compare=False)
     _told: Sequence[Event] | None = field(default=None, repr=False, compare=False)
 
     def _level(self) -> Sequence[Operation]:
         return self.operations
+
+    def get_execution(self, name: str) -> ExecutionOperation:
+        """The execution itself, by its name.
+
+        Raises:
+            DurableFunctionsTestError: It is not called so.
+        """
+        if self._execution is not None and self._execution.name == name:
+            return self._execution
+        return super().get_execution(name)
 
     def get_all_operations(self) -> list[Operation]:
         """Every operation but the execution itself, parents first."""
@@ -103,6 +114,7 @@ def result_of(
         error=error_of(state.error),
         execution_status=ExecutionStatus[state.status.name],
         execution_arn=state.arn,
+        _execution=the_execution(state.operations),
         _records=records,
         _told=told,
     )

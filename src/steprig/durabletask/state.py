@@ -10,7 +10,6 @@ from steprig.durabletask.model import OrchestrationStatus
 from steprig.durabletask.records import (
     ActivityEnded,
     CallAnswered,
-    Child,
     ChildEnded,
     ContinuedAsNew,
     EntityId,
@@ -26,7 +25,6 @@ from steprig.durabletask.records import (
     Rewound,
     SectionId,
     TimerFired,
-    TimerSet,
     TurnCommitted,
 )
 from steprig.kernel import Entry
@@ -270,16 +268,6 @@ def _rewound(state: InstanceState, entry: Rewound, at: datetime) -> InstanceStat
         is_rewinding=False,
         owes_turn=True,
     )
-
-
-def waits_for(state: InstanceState, child: Child) -> bool:
-    """Whether an orchestration waits for this sub-orchestration."""
-    return state.children.get(child.task_id) == child.instance_id
-
-
-def timers_of(state: InstanceState) -> list[TimerSet]:
-    """The timers that have yet to fire."""
-    return [TimerSet(timer_id, fire_at) for timer_id, fire_at in state.timers.items()]
 
 
 _with = msgspec.structs.replace
