@@ -2,14 +2,18 @@
 
 import os
 import signal
+import socket
 import sys
 import threading
 from base64 import b64encode
+from concurrent import futures
 from pathlib import Path
 
+import httpx
 import pytest
 
 from steprig.aws import HandlerProcess
+from steprig.aws.hosting.runtime_api import RuntimeApi, RuntimeInvocation
 
 from .stage import ended, kinds, payload, until
 
@@ -215,6 +219,24 @@ def test_an_idle_process_that_was_killed_is_replaced(server, client_of, mortal):
     answers = [payload(client.invoke(FunctionName="describe")) for _ in range(2)]
 
     assert answers[0]["pid"] == answers[1]["pid"] != first
+
+
+def test_a_process_that_went_away_takes_no_invocation_with_it():
+    api = RuntimeApi(lambda request_id, reply: None)
+    api.start()
+    try:
+        host, _, port = api.address.partition(":")
+        with socket.create_connection((host, int(port))) as gone:
+            gone.sendall(b"GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\nHost: lambda\r\n\r\n")
+            until(lambda: api.asked == 1, "that it asks")
+        with futures.ThreadPoolExecutor(1) as pool:
+            answer = pool.submit(httpx.get, f"http://{api.address}/2018-06-01/runtime/invocation/next", timeout=10)
+            until(lambda: api.asked == 2, "that another one asks")
+            api.offer(RuntimeInvocation("some-id", b"{}", {}))
+            assert answer.result().content == b"{}"
+        assert api.handed_out == "some-id"
+    finally:
+        api.stop()
 
 
 def test_any_program_may_be_the_runtime(server, client_of, tmp_path):

@@ -77,6 +77,18 @@ class Child:
         return self._popen.returncode
 
     @property
+    def has_exited(self) -> bool:
+        """Whether the process itself has ended: true from that moment on, `returncode` follows when it was read."""
+        if self.returncode is not None:
+            return True
+        if sys.platform == "win32":
+            return False
+        try:
+            return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        except ChildProcessError:  # the waiter has it, and sets `returncode` in a moment
+            return True
+
+    @property
     def is_foreign(self) -> bool:
         """Whether this is the copy in a forked process, which is not the child's parent."""
         return os.getpid() != self._maker

@@ -65,7 +65,8 @@ class Environment:
     def is_usable(self) -> bool:
         """Whether it can take another invocation."""
         with self._changed:
-            return not self._ended and not self._closed
+            is_open = not self._ended and not self._closed
+        return is_open and self._process.is_running
 
     def has_begun(self, request_id: str) -> bool:
         """Whether the process has ever seen an invocation."""
@@ -127,7 +128,7 @@ class Environment:
     def _death(self, request_id: str) -> ErrorObject:
         if self._init_error is not None:
             return runtime_error(self._init_error.body, "Runtime.InitError")
-        if not self._api.was_asked and not self._closed:
+        if not self._api.asked and not self._closed:
             output = self._process.logs.tail(5) or "(none)"
             message = f"{self._process.name} ended before it asked for an invocation. Its last output:\n{output}"
             return ErrorObject(error_type="Runtime.InitError", error_message=message)

@@ -36,8 +36,8 @@ class RuntimeApi:
     """
 
     def __init__(self, report: Callable[[str | None, Reply], object]) -> None:
-        self.was_asked = False
-        """Whether the process has asked for an invocation."""
+        self.asked = 0
+        """How often the process has asked for an invocation."""
         self.handed_out: str | None = None
         """The id of the last invocation that it was given."""
         self._report = report
@@ -76,13 +76,15 @@ class RuntimeApi:
         self._server.loop.call_soon_threadsafe(self._offered.put_nowait, invocation)
 
     async def _next(self, request: Request) -> Response:
-        del request
-        self.was_asked = True
-        offered, closing = asyncio.create_task(self._offered.get()), asyncio.create_task(self._closing.wait())
-        await asyncio.wait({offered, closing}, return_when=asyncio.FIRST_COMPLETED)
-        closing.cancel()
-        if not offered.done():
-            offered.cancel()
+        self.asked += 1
+        offered = asyncio.create_task(self._offered.get())
+        closing, left = asyncio.create_task(self._closing.wait()), asyncio.create_task(_left(request))
+        await asyncio.wait({offered, closing, left}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (offered, closing, left):
+            task.cancel()
+        if left.done() and offered.done():
+            self._offered.put_nowait(offered.result())
+        if left.done() or not offered.done():
             return JSONResponse({"errorMessage": "the service was stopped", "errorType": "Shutdown"}, 410)
         invocation = offered.result()
         self.handed_out = invocation.request_id
@@ -114,3 +116,9 @@ class RuntimeApi:
     async def _init_error(self, request: Request) -> Response:
         self._report(None, Reply(200, await request.body(), is_error=True))
         return JSONResponse(_ACCEPTED, 202)
+
+
+async def _left(request: Request) -> None:
+    """Return when the process no longer waits for the answer, so that it takes no invocation with it."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
