@@ -4,15 +4,19 @@ import json
 import queue
 import threading
 import time
+from concurrent import futures
 
 import pytest
 from aws_durable_execution_sdk_python import execution
+from aws_durable_execution_sdk_python import threading as sdk_threading
 
-from steprig.aws.prompt import PromptQueue, hurry_sdk
+from steprig.aws.prompt import hurry_sdk
+from steprig.aws.prompt.state import PromptQueue
 
 from . import samples
 
 STOCK = execution.ExecutionState
+PLACES = [(execution, "ExecutionState"), (execution, "ThreadPoolExecutor"), (sdk_threading, "OrderedLock")]
 
 
 def shape(result):
@@ -66,20 +70,28 @@ def test_branches_have_the_same_events_each_whether_hurried_or_not(runner_of, ha
     assert events_of_operations(hurried) == events_of_operations(stock)
 
 
+def in_place():
+    return [getattr(module, name) for module, name in PLACES]
+
+
 def test_the_sdk_is_left_as_it_was(runner_of):
+    stock = in_place()
     first, second = runner_of(samples.adds), runner_of(samples.adds)
-    assert execution.ExecutionState is not STOCK
     first.close()
-    assert execution.ExecutionState is not STOCK
     first.close()
+    hurried = in_place()
     second.close()
-    assert execution.ExecutionState is STOCK
+
+    assert all(mine is not theirs for mine, theirs in zip(hurried, stock, strict=True)), "does the SDK have other code?"
+    assert in_place() == stock
 
 
 def test_the_sdk_can_be_left_alone(runner_of):
+    stock = in_place()
+
     runner_of(samples.adds, hurry_sdk=False)
 
-    assert execution.ExecutionState is STOCK
+    assert in_place() == stock
 
 
 def test_what_another_has_put_in_its_place_stays(monkeypatch):
@@ -117,6 +129,26 @@ def test_an_sdk_that_is_built_otherwise_only_stays_slow(runner_of, monkeypatch, 
     assert runner.run('{"left": 1, "right": 2}').result == "3"
     runner.close()
     assert execution.ExecutionState is changed
+
+
+class OtherLock(sdk_threading.OrderedLock):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "changed"),
+    [
+        (sdk_threading, "OrderedLock", OtherLock),
+        (execution, "ThreadPoolExecutor", type("OtherPool", (futures.ThreadPoolExecutor,), {})),
+    ],
+)
+def test_what_is_not_known_is_left_alone(runner_of, monkeypatch, module, name, changed):
+    monkeypatch.setattr(module, name, changed)
+
+    runner = runner_of(samples.adds)
+
+    assert getattr(module, name) is changed
+    assert runner.run('{"left": 1, "right": 2}').result == "3"
 
 
 def test_a_prompt_queue_gives_what_it_has_before_it_gives_up():

@@ -65,7 +65,8 @@ class DurableFunctionTestRunner:
             raises fails the callback.
         skip_deadlines: Let whoever waits for a result skip to the deadlines, too, as nobody will answer in between.
         clock: Instead of a clock of its own, which `skip_time` chooses.
-        hurry_sdk: False to leave the SDK as slow as it is at the end of each invocation; see `steprig.aws.prompt`.
+        hurry_sdk: False to leave the SDK as slow as it is, with new threads for each invocation; see
+            `steprig.aws.prompt`.
     """
 
     def __init__(

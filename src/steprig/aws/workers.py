@@ -24,16 +24,17 @@ class Workers:
         self._all: dict[_Worker, None] = {}
         self._closed = False
 
-    def run(self, job: Job) -> None:
-        """Run a job. It has to see to its own errors. After `close` it is dropped."""
+    def run(self, job: Job) -> bool:
+        """Run a job. It has to see to its own errors. Returns False after `close`: then it is dropped."""
         with self._lock:
             if self._closed:
-                return
+                return False
             worker = self._idle.pop() if self._idle else None
             if worker is None:
                 worker = _Worker(f"{self._name}-{len(self._all)}", self._rest, self._gone)
                 self._all[worker] = None
         worker.jobs.put(job)
+        return True
 
     def close(self, timeout: float) -> list[str]:
         """End the threads. Returns the names of those that were still busy after so many seconds."""
