@@ -17,6 +17,8 @@ import pytest
 from steprig.inngest import DevServerClient, RunStatus
 from steprig.live import ProcessServer, UvicornTestServer
 
+from .waiting import until
+
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # the SDK defines its models in a way that pydantic will drop
     import fastapi
@@ -30,14 +32,6 @@ A_SECOND = 3.0
 """Within which Ctrl-C is to end the server: a second, on a machine that is not busy."""
 
 STEPRIG = [sys.executable, "-m", "steprig.cli"]
-
-
-def until(condition, seconds=PATIENCE):
-    """Wait for what another process does."""
-    deadline = time.monotonic() + seconds
-    while not (value := condition()) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return value
 
 
 def environment():

@@ -19,6 +19,8 @@ import pytest
 
 from steprig.live import ProcessServer
 
+from .waiting import until
+
 DEMO = Path(__file__).parent.parent / "demo_server.py"
 
 PATIENCE = 30.0
@@ -29,14 +31,6 @@ A_SECOND = 3.0
 
 
 COMPACT = {"separators": (",", ":")}
-
-
-def until(condition, seconds=PATIENCE):
-    """Wait for what another process does."""
-    deadline = time.monotonic() + seconds
-    while not (value := condition()) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return value
 
 
 def demo(*arguments, port=0, dev_server_port=0):

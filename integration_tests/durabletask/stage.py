@@ -2,8 +2,7 @@
 
 import logging
 import threading
-import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 from uuid import uuid4
 
@@ -16,21 +15,13 @@ from durabletask.worker import TaskHubGrpcWorker
 from steprig.durabletask import InMemoryOrchestrationBackend, stop_promptly
 from steprig.kernel import VirtualClock
 
+from ..waiting import until
+
 PATIENCE = 20.0
 """Real seconds for what takes milliseconds."""
 
 _quiet = logging.getLogger("durabletask-quiet")
 _quiet.setLevel(logging.CRITICAL)
-
-
-def until(condition: Callable[[], Any], what: str = "it") -> Any:
-    """Wait for what no event tells. Returns what the condition gave."""
-    deadline = time.monotonic() + PATIENCE
-    pause = threading.Event()
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"{what} did not come true within {PATIENCE} s"
-        pause.wait(0.002)
-    return value
 
 
 class Stage:

@@ -13,7 +13,8 @@ from durabletask.client import (
 )
 from durabletask.internal import orchestrator_service_pb2 as pb
 
-from .stage import unique, until
+from ..waiting import until
+from .stage import unique
 
 FUNCTIONS = []
 _BROKEN = {}

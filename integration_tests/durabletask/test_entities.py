@@ -9,7 +9,8 @@ from durabletask.client import EntityQuery
 from durabletask.entities import EntityInstanceId
 from durabletask.internal import orchestrator_service_pb2 as pb
 
-from .stage import scheduled, unique, until
+from ..waiting import until
+from .stage import scheduled, unique
 
 FUNCTIONS = []
 

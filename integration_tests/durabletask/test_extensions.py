@@ -19,7 +19,8 @@ from durabletask.scheduled import ScheduleCreationOptions, ScheduledTaskClient
 from steprig.durabletask import create_test_backend
 from steprig.kernel import VirtualClock
 
-from .stage import PATIENCE, Stage, until
+from ..waiting import until
+from .stage import PATIENCE, Stage
 
 
 class DictStore(PayloadStore):

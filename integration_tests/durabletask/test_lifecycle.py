@@ -9,7 +9,8 @@ from durabletask.client import TaskHubGrpcClient
 
 from steprig.durabletask import BackendStartupError, InMemoryOrchestrationBackend, create_test_backend
 
-from .stage import RawWorker, until
+from ..waiting import until
+from .stage import RawWorker
 
 
 def empty(ctx, value):

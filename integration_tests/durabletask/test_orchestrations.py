@@ -8,7 +8,8 @@ from durabletask import task
 from durabletask.client import OrchestrationStatus
 from durabletask.internal import orchestrator_service_pb2 as pb
 
-from .stage import unique, until
+from ..waiting import until
+from .stage import unique
 
 FUNCTIONS = []
 

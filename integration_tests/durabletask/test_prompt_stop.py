@@ -9,7 +9,7 @@ from durabletask.worker import TaskHubGrpcWorker
 
 from steprig.durabletask import stop_promptly
 
-from .stage import until
+from ..waiting import until
 
 
 def seconds_of_stop(worker):

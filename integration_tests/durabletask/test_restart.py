@@ -19,7 +19,8 @@ from steprig.durabletask import create_test_backend
 from steprig.durabletask.records import ActivityEnded
 from steprig.kernel import MemoryJournal, SqliteJournal, VirtualClock
 
-from .stage import RawWorker, Stage, completed, scheduled, until
+from ..waiting import until
+from .stage import RawWorker, Stage, completed, scheduled
 
 NUMBER = 60
 

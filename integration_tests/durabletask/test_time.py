@@ -11,7 +11,8 @@ from durabletask.client import OrchestrationStatus
 from steprig.durabletask import create_test_backend
 from steprig.kernel import VirtualClock
 
-from .stage import Stage, until
+from ..waiting import until
+from .stage import Stage
 
 FUNCTIONS = []
 

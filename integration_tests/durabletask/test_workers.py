@@ -18,7 +18,8 @@ from durabletask.worker import (
 
 from steprig.durabletask import dispatch
 
-from .stage import completed, scheduled, until
+from ..waiting import until
+from .stage import completed, scheduled
 
 RUNNING = pb.ORCHESTRATION_STATUS_RUNNING
 

@@ -17,7 +17,8 @@ from websockets.sync.client import ClientConnection, connect
 from steprig.inngest.dev_server import DevServer
 from steprig.inngest.projection import InngestRun
 
-from .stage import PATIENCE, until
+from ..waiting import until
+from .stage import PATIENCE
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # the SDK defines its models in a way that pydantic will drop

@@ -12,7 +12,8 @@ import httpx
 from steprig.live import ProcessServer
 from steprig.live.log_lines import LogLines
 
-from .stage import PATIENCE, until
+from ..waiting import until
+from .stage import PATIENCE
 
 STARTING = 30.0
 """Seconds for a process that imports the SDK, on a busy machine."""

@@ -19,8 +19,9 @@ from steprig.inngest.dev_server import DevServer
 from steprig.kernel import VirtualClock
 from steprig.live import ProcessServer
 
+from ..waiting import until
 from .stacks import STACKS
-from .stage import Stage, until
+from .stage import Stage
 
 SOURCES = Path(__file__).parent / "js"
 _PORT = re.compile(r"serving on port (\d+)")

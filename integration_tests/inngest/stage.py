@@ -1,8 +1,6 @@
 """A dev server, an app that serves functions, and what a test does with both."""
 
 import json
-import threading
-import time
 from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
@@ -17,21 +15,12 @@ from steprig.inngest.signing import hash_signing_key
 from steprig.kernel import Status, VirtualClock
 from steprig.live import UvicornTestServer
 
+from ..waiting import until
 from .stacks import Body, Call, Stack, watched, written_for
 from .tornado_server import TornadoServer
 
 PATIENCE = 15.0
 """Real seconds for what takes milliseconds."""
-
-
-def until(condition: Callable[[], Any], what: str = "it") -> Any:
-    """Wait for what no event tells. Returns what the condition gave."""
-    deadline = time.monotonic() + PATIENCE
-    pause = threading.Event()
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"{what} did not come true within {PATIENCE} s"
-        pause.wait(0.002)
-    return value
 
 
 class Stage:

@@ -26,7 +26,7 @@ from steprig.inngest import (
 from steprig.kernel import VirtualClock
 from steprig.live import UvicornTestServer
 
-from .stage import until
+from ..waiting import until
 
 pytestmark = pytest.mark.anyio
 

@@ -16,8 +16,9 @@ from steprig.inngest.dev_server import DevServer
 from steprig.kernel import VirtualClock
 from steprig.live import ServerStartupError
 
+from ..waiting import until
 from .connecting import NEW_ID, ConnectStage, ask_to_connect, pb, raw_worker, reply_to
-from .stage import PATIENCE, output, until
+from .stage import PATIENCE, output
 
 
 @pytest.fixture(autouse=True)

@@ -4,8 +4,9 @@ import pytest
 
 from steprig.inngest.limits import MAX_DEFERS, MAX_STEP_BYTES
 
+from ..waiting import until
 from .opcode_app import OpcodeApp
-from .stage import output, until
+from .stage import output
 
 SCHEDULED = "inngest/deferred.schedule"
 

@@ -10,9 +10,10 @@ from steprig.inngest.limits import MAX_STEP_BYTES
 from steprig.inngest.signing import verify_signature
 from steprig.kernel import SqliteJournal, VirtualClock
 
+from ..waiting import until
 from .endpoint_app import EndpointApp, complete, ran, sleep
 from .stacks import STACKS
-from .stage import PATIENCE, Stage, output, until
+from .stage import PATIENCE, Stage, output
 
 KEY = "signkey-test-12345678"
 

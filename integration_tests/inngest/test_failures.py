@@ -9,8 +9,9 @@ import pytest
 from steprig.inngest.dev_server import DevServer
 from steprig.kernel import VirtualClock
 
+from ..waiting import until
 from .stacks import STACKS
-from .stage import Stage, output, until
+from .stage import Stage, output
 
 ABOUT = timedelta(seconds=5)
 BACKOFF = [timedelta(seconds=seconds) for seconds in (15, 30, 60, 120)]

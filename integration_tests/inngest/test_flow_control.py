@@ -8,7 +8,8 @@ import pytest
 
 from steprig.kernel import Status
 
-from .stage import output, until
+from ..waiting import until
+from .stage import output
 
 
 def send_many(stage, name, *data):

@@ -4,9 +4,10 @@ from contextlib import closing
 
 import pytest
 
+from ..waiting import until
 from .graphql_client import GraphQL
 from .opcode_app import OpcodeApp
-from .stage import Stage, output, until
+from .stage import Stage, output
 
 INVOKE = "mutation I($slug: String!, $data: Map) { invokeFunction(functionSlug: $slug, data: $data) }"
 

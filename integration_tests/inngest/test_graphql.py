@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import inngest
 import pytest
 
-from .stage import until
+from ..waiting import until
 
 RUNS = "query GetRuns($eventId: ID!) { event(query: {eventId: $eventId}) { functionRuns { id } } }"
 STATE = """query GetRun($runID: String!) {

@@ -2,9 +2,10 @@
 
 import pytest
 
+from ..waiting import until
 from . import js_app
 from .graphql_client import GraphQL
-from .stage import output, until
+from .stage import output
 
 VARIANTS = [variant for variant in js_app.VARIANTS if variant.name in ("plain", "checkpoints", "signed")]
 METADATA = """query M($id: String!) { runTrace(runID: $id) {

@@ -4,8 +4,9 @@ import pytest
 from inngest.experimental.realtime import get_subscription_token_sync, publish_sync
 from websockets.sync.client import connect
 
+from ..waiting import until
 from . import js_app
-from .stage import PATIENCE, output, until
+from .stage import PATIENCE, output
 from .test_realtime import received
 
 VARIANTS = [variant for variant in js_app.VARIANTS if variant.name in ("plain", "signed-checkpoints", "connect")]

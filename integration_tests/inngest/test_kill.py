@@ -19,7 +19,8 @@ from steprig.inngest.records import RUN, RunEnded, StepEnded
 from steprig.kernel import SqliteJournal, Status
 from steprig.live import ProcessServer, UvicornTestServer
 
-from .stage import PATIENCE, keep_no_connection, until
+from ..waiting import until
+from .stage import PATIENCE, keep_no_connection
 
 RUNS, BRANCHES, KILLS = 20, 10, 3
 

@@ -11,8 +11,9 @@ import pytest
 
 from steprig.inngest.limits import MAX_REPLY_BYTES, MAX_REQUEST_BYTES, MIB
 
+from ..waiting import until
 from .hostile import CHUNK, Endpoint, begin, head, register
-from .stage import output, until
+from .stage import output
 
 COUNT = 200
 """Mebibytes, each sent as the same chunk, which costs the sender no memory."""

@@ -18,10 +18,11 @@ from steprig.inngest.dev_server import DevServer
 from steprig.kernel import MemoryJournal, VirtualClock
 from steprig.live import UvicornTestServer
 
+from ..waiting import until
 from .dev_process import DevProcess
 from .graphql_client import LONG_AGO
 from .stacks import STACKS
-from .stage import PATIENCE, Stage, keep_no_connection, until
+from .stage import PATIENCE, Stage, keep_no_connection
 
 EVENTS, FUNCTIONS = 2000, 50
 

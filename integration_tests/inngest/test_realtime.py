@@ -16,8 +16,9 @@ from steprig.inngest.realtime import Tokens, Topic
 from steprig.inngest.tokens import Signer, TokenError
 from steprig.kernel import VirtualClock
 
+from ..waiting import until
 from .stacks import STACKS
-from .stage import PATIENCE, Stage, output, until
+from .stage import PATIENCE, Stage, output
 
 
 def token(stage, channel="orders", topics=("paid",)):

@@ -18,10 +18,11 @@ from steprig.inngest.syncing import SyncError
 from steprig.kernel import VirtualClock
 from steprig.live import UvicornTestServer
 
+from ..waiting import until
 from .graphql_client import GraphQL
 from .opcode_app import OpcodeApp
 from .stacks import STACKS
-from .stage import PATIENCE, Stage, output, until
+from .stage import PATIENCE, Stage, output
 
 
 def function(fn_id="app-fn", **changes):

@@ -7,9 +7,10 @@ import pytest
 
 from steprig.kernel import Status
 
+from ..waiting import until
 from .graphql_client import GraphQL
 from .opcode_app import OpcodeApp
-from .stage import output, until
+from .stage import output
 
 RERUN = "mutation R($id: ULID!, $step: RerunFromStepInput) { rerun(runID: $id, fromStep: $step) }"
 ORIGINAL = "query Q($id: String!) { run(runID: $id) { originalRunID } }"

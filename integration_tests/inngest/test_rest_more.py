@@ -6,7 +6,7 @@ import pytest
 
 from steprig.kernel import Status
 
-from .stage import until
+from ..waiting import until
 
 NOBODY = "01JQDAE4RQ000G40R40M30E20A"
 

@@ -9,9 +9,10 @@ import pytest
 from steprig.inngest.dev_server import DevServer
 from steprig.kernel import MemoryJournal, SqliteJournal, Status, VirtualClock
 
+from ..waiting import until
 from .opcode_app import OpcodeApp
 from .stacks import STACKS
-from .stage import Stage, output, until
+from .stage import Stage, output
 
 SYNC = next(stack for stack in STACKS if stack.name == "fastapi-sync")
 """Steps that block do so in threads of their own."""

@@ -18,10 +18,11 @@ from steprig.kernel import RealClock, Status, VirtualClock
 from steprig.kernel.virtual_clock import ClockTimeoutError
 from steprig.live import ProcessServer, UvicornTestServer
 
+from ..waiting import until
 from .dev_process import STARTING, DevProcess, free_port
 from .hostile import Endpoint, begin, head, never, register, whole
 from .stacks import STACKS
-from .stage import PATIENCE, Stage, keep_no_connection, output, until
+from .stage import PATIENCE, Stage, keep_no_connection, output
 
 UNREACHABLE = {"error": {"error": "Unable to reach SDK URL", "name": "Error", "message": "Unable to reach SDK URL"}}
 

@@ -8,8 +8,9 @@ import inngest.fast_api
 import pytest
 from inngest.experimental.remote_state_middleware import InMemoryDriver, RemoteStateMiddleware
 
+from ..waiting import until
 from .stacks import STACKS, Stack, on_concurrent_stacks
-from .stage import Stage, output, until
+from .stage import Stage, output
 
 HARD_NAMES = ["plain", "with space", "a/b/c", "naïve ☃ 🚀", 'quo"ted', "per%cent&amp=1?x#y", "plus+plus", "ümläut.-_"]
 

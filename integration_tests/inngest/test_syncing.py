@@ -17,11 +17,12 @@ from steprig.inngest.signing import hash_signing_key
 from steprig.kernel import VirtualClock
 from steprig.live import UvicornTestServer
 
+from ..waiting import until
 from . import js_app
 from .graphql_client import GraphQL
 from .opcode_app import OpcodeApp
 from .stacks import STACKS
-from .stage import PATIENCE, Stage, output, until
+from .stage import PATIENCE, Stage, output
 
 APPS = "{ apps { name url connected error autodiscovered functionCount } }"
 KEY = "signkey-test-12345678"

@@ -11,9 +11,10 @@ from inngest.connect._internal import conn_init_starter, isolated_worker
 from steprig.inngest.ids import app_uuid
 from steprig.inngest.limits import MIB
 
+from ..waiting import until
 from .connecting import ConnectStage, pb, raw_worker
 from .graphql_client import LONG_AGO
-from .stage import PATIENCE, until
+from .stage import PATIENCE
 
 FIELDS = """id gatewayId instanceId workerIp maxWorkerConcurrency appName appID app { id name }
   connectedAt lastHeartbeatAt disconnectedAt disconnectReason status groupHash sdkLang sdkVersion sdkPlatform

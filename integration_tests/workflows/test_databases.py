@@ -13,7 +13,6 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-import time
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,18 +23,13 @@ import pytest
 
 from steprig.workflows import AsyncWorkflowFixtures, AsyncWorkflowTestCase, DockerUnavailableError
 
+from ..waiting import until
+
 SCHEMA = "CREATE TABLE items (id int PRIMARY KEY, name text); INSERT INTO items VALUES (1, 'tea')"
 
 
 def run(coroutine):
     return asyncio.run(coroutine)
-
-
-def until(condition, what, seconds=60):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, what
-        time.sleep(0.02)
 
 
 def databases(connection_string):

@@ -5,7 +5,7 @@ import pytest
 from steprig.durabletask.grpc_server import connection, frames
 from steprig.durabletask.grpc_server.frames import ErrorCode, frame
 
-from ..stage import until
+from ...waiting import until
 from .serving import HEADERS, framed
 
 SETTINGS, HEADERS_FRAME, DATA = frames.SETTINGS, frames.HEADERS, frames.DATA
