@@ -39,6 +39,7 @@ class Activities:
             if not instance.is_gone and item.occurrence in instance.state.activities:
                 late = instance.state.status.is_terminal and has_failed
                 self._engine.record(instance, now, ActivityEnded(item.occurrence, b"" if late else event))
+                instance.results += not late
                 self._engine.consider(instance)
         finally:
             item.finish()

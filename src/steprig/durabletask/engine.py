@@ -6,6 +6,7 @@ What one call changes, in however many streams, is recorded together.
 """
 
 import logging
+import time
 import uuid
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -27,6 +28,7 @@ from steprig.durabletask.decision import (
 from steprig.durabletask.dispatch import LEASE_GRACE, Dispatcher
 from steprig.durabletask.entities import Entities
 from steprig.durabletask.families import Families
+from steprig.durabletask.gathering import Gathering
 from steprig.durabletask.instances import Instance, Instances, TurnItem, sections_of
 from steprig.durabletask.pb import pb
 from steprig.durabletask.records import (
@@ -77,6 +79,7 @@ class Engine:
         self.entities = Entities(self)
         self.families = Families(self)
         self.activities = Activities(self)
+        self.gathering = Gathering(rig, self._queue_turn)
         self._max_history_size = max_history_size
 
     # --- What clients do ----------------------------------------------------------------------------
@@ -155,6 +158,7 @@ class Engine:
             response.actions.extend(actions)
         self.dispatcher.settle(response.completionToken)
         instance, instance.turn = item.instance, None
+        instance.turn_seconds = time.monotonic() - item.began
         try:
             with self.rig.journal.together():
                 self.commit(instance, turns.commit(instance.state, item.turn, response, self.given()))
@@ -318,9 +322,14 @@ class Engine:
 
     def consider(self, instance: Instance) -> None:
         """Queue a turn if the orchestration has to be told something, and no worker has it."""
-        if instance.turn is None and not instance.is_held and not instance.is_gone and instance.state.wants_turn:
-            instance.turn = TurnItem(instance, self.clock, self._give_up_turn)
-            self.dispatcher.put(instance.turn)
+        is_wanted = instance.state.wants_turn and not instance.is_held and not instance.is_gone
+        if is_wanted and instance.turn is None and not self.gathering.hold(instance):
+            self._queue_turn(instance)
+
+    def _queue_turn(self, instance: Instance) -> None:
+        instance.turn = TurnItem(instance, self.clock, self._give_up_turn)
+        self.dispatcher.put(instance.turn)
+        self.gathering.end(instance)
 
     def _leave(self, instance: Instance) -> None:
         instance.is_gone = True
@@ -328,6 +337,7 @@ class Engine:
         self._cancel_timers(instance)
 
     def _drop_turn(self, instance: Instance) -> None:
+        self.gathering.end(instance)
         if instance.turn is not None:
             self.dispatcher.drop(instance.turn)
             instance.turn = None
@@ -356,4 +366,5 @@ class Engine:
         self.waiters.close()
         for instance in self.instances:
             self._cancel_timers(instance)
+            self.gathering.end(instance)
         self.entities.stop()

@@ -1,5 +1,6 @@
 """The orchestrations that there are, each with what goes with it while the backend runs."""
 
+import time
 from collections.abc import Callable, Iterable, Iterator
 
 from steprig.durabletask import history
@@ -16,7 +17,17 @@ from steprig.kernel import Clock, Stream, Timer
 class Instance:
     """One execution of an orchestration."""
 
-    __slots__ = ("is_gone", "is_held", "running", "state", "stream", "timers", "turn")
+    __slots__ = (
+        "is_gone",
+        "is_held",
+        "results",
+        "running",
+        "state",
+        "stream",
+        "timers",
+        "turn",
+        "turn_seconds",
+    )
 
     def __init__(self, stream: Stream, state: InstanceState) -> None:
         self.stream = stream
@@ -30,12 +41,16 @@ class Instance:
         self.running: dict[int, ActivityItem] = {}
         """The activities that are queued, or that workers have, by occurrence."""
         self.timers: dict[int, Timer] = {}
+        self.results = 0
+        """How many of the inbox, which no worker was told yet, are results of activities."""
+        self.turn_seconds = 0.0
+        """Real seconds that its last turn took."""
 
 
 class TurnItem(Item):
     """A turn of an orchestration."""
 
-    __slots__ = ("_clock", "_give_up", "actions", "instance", "needs_history", "turn")
+    __slots__ = ("_clock", "_give_up", "actions", "began", "instance", "needs_history", "turn")
 
     def __init__(self, instance: Instance, clock: Clock, give_up: Callable[["TurnItem", str], None]) -> None:
         state = instance.state
@@ -43,6 +58,8 @@ class TurnItem(Item):
         self.instance = instance
         self.turn: Turn | None = None
         """What the worker was told that has it."""
+        self.began = 0.0
+        """When that was, by `time.monotonic`."""
         self.actions: list[pb.OrchestratorAction] = []
         """What that worker has answered so far, where it does so in pieces."""
         self.needs_history = False
@@ -62,6 +79,8 @@ class TurnItem(Item):
             self.instance.turn = None
             return None
         self.actions = []
+        self.instance.results = 0
+        self.began = time.monotonic()
         self.turn = cut(state, history.orchestrator_started(self._clock.stamp()))
         return work_item(request(state, self.turn, streamed=streams_history and not self.needs_history), token)
 
