@@ -1,5 +1,6 @@
 """Handlers for processes of their own, and one that ends them."""
 
+import logging
 import os
 import signal
 import time
@@ -8,6 +9,7 @@ from pathlib import Path
 from aws_durable_execution_sdk_python import durable_execution
 from aws_durable_execution_sdk_python.config import Duration
 
+log = logging.getLogger(__name__)
 NOTES = Path(os.environ.get("NOTES", os.devnull))
 
 
@@ -105,3 +107,19 @@ def story(event, context):
     context.wait(Duration.from_seconds(1), name="wait")
     answer = context.wait_for_callback(lambda callback_id, _: note(f"callback {callback_id}"), name="ask")
     return [answer, context.step(lambda _: note("last"), name="last")]
+
+
+def says_in_parts(event, context):
+    """Ends in the middle of a line, after more than the end of a log holds if it is asked to."""
+    for number in range(event.get("lines", 0)):
+        print(f"line {number} ä{'.' * 60}")
+    log.warning("careful")
+    print("said", event["word"], end="")
+    return event["word"]
+
+
+@durable_execution
+def says_twice(event, context):
+    print("before", flush=True)
+    context.wait(Duration.from_seconds(1))
+    print("after", flush=True)

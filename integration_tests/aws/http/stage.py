@@ -2,24 +2,14 @@
 
 import json
 import queue
-import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from steprig.aws import HandlerProcess, WebRunnerConfig, WebServiceConfig
 
+from ...waiting import until
+
 AWS = Path(__file__).parents[1]
 PATIENCE = 60.0
-
-
-def until(condition: Callable[[], object], what: str, timeout: float = PATIENCE) -> object:
-    """Wait until something holds, and return it."""
-    end = time.monotonic() + timeout
-    while not (found := condition()):
-        assert time.monotonic() < end, f"not within {timeout:g} s: {what}"
-        threading.Event().wait(0.01)
-    return found
 
 
 def config(**options) -> WebRunnerConfig:

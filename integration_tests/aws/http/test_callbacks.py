@@ -2,8 +2,9 @@
 
 import pytest
 
+from ...waiting import until
 from .. import samples
-from .stage import ended, kinds, until
+from .stage import ended, kinds
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -86,6 +87,10 @@ def test_a_service_that_is_not_there_is_told_of():
         ("start-server", "--function-configs", "[]"),
         ("start-server", "--function-configs", "{"),
         ("start-server", "--function-configs", "file:///nowhere"),
+        ("start-server", "--log-level", "loud"),
+        ("start-server", "--local-runner-mode", "remote"),
+        ("start-server", "--execution-timeout", "0"),
+        ("invoke", "--function-name", "f", "--execution-timeout", "0"),
     ],
 )
 def test_wrong_usage_ends_with_2(arguments):
@@ -98,6 +103,9 @@ def test_wrong_usage_ends_with_2(arguments):
         (("--store-type", "paper"), "store_type must be one of memory, filesystem, sqlite, not 'paper'"),
         (("--store-type", "sqlite", "--store-path", "/nowhere/at/all.db"), "/nowhere/at/all.db"),
         (("--function-configs", '{"f": 5}'), "function configs"),
+        (("--store-path", "somewhere"), "store_path='somewhere' is of no use in memory"),
+        (("--local-runner-endpoint", "nowhere"), "local_runner_endpoint has to be a URL"),
+        (("--execution-timeout", "99999999"), "execution_timeout_seconds has to be from 1 to 31622400"),
     ],
 )
 def test_a_start_that_fails_ends_with_1_and_says_why(arguments, told):
@@ -133,6 +141,53 @@ def test_a_server_runs_until_it_is_told_to_end(tmp_path, number, code):
 
     assert told.json()["errorType"] == "Lambda.Unreachable"
     assert running.returncode == code
+
+
+@pytest.fixture
+def start(opened):
+    """Runs `start-server` on a free port with an environment; returns the process and where it is."""
+
+    def run(*arguments, **env):
+        command = [*STEPRIG, "start-server", *arguments]
+        env = {"AWS_DEX_PORT": "0", **env}
+        process = ProcessServer(command, cwd=AWS, env=env, ready_log="boto3 finds it", startup_timeout=60)
+        opened.enter_context(process)
+        return process, re.search(r"executions at (http://\S+),", str(process.logs)).group(1)
+
+    return run
+
+
+@pytest.mark.parametrize(("level", "is_logged"), [("INFO", True), ("debug", True), ("WARN", False), ("FATAL", False)])
+def test_requests_are_logged_at_the_level_of_info(start, level, is_logged):
+    server, url = start(AWS_DEX_LOG_LEVEL=level)
+
+    httpx.get(f"{url}/health", timeout=60)
+    httpx.get(f"{url}/metrics", timeout=60)
+    server.stop()
+
+    assert ("GET /health" in server.logs) is is_logged
+
+
+def test_the_endpoint_that_functions_are_told_may_be_another(start):
+    server, _ = start(AWS_DEX_LOCAL_RUNNER_ENDPOINT="http://proxy:1234")
+
+    assert "boto3 finds it with AWS_ENDPOINT_URL_LAMBDA=http://proxy:1234." in server.logs
+
+
+def test_the_timeout_of_executions_holds_for_functions_that_say_nothing_of_it(start):
+    configs = '{"far": {"DurableConfig": {}}, "own": {"DurableConfig": {"ExecutionTimeout": 40}}}'
+    _, url = start(
+        "--execution-timeout", "70", "--function-configs", configs, "--lambda-endpoint", "http://127.0.0.1:9"
+    )
+    at = ("--local-runner-endpoint", url)
+
+    def timeout_of(name, *more):
+        arn = json.loads(steprig("invoke", "--function-name", name, *more, *at).stdout)["ExecutionArn"]
+        told = json.loads(steprig("get-durable-execution", "--durable-execution-arn", arn, *at).stdout)
+        return told["DurableConfig"]["ExecutionTimeout"]
+
+    assert [timeout_of(name) for name in ("far", "own", "unknown")] == [70, 40, 70]
+    assert timeout_of("own", "--execution-timeout", "50") == 50
 
 
 def test_the_help_imports_nothing_of_aws():

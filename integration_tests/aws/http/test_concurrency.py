@@ -8,8 +8,9 @@ import pytest
 from aws_durable_execution_sdk_python import durable_execution
 from botocore.exceptions import ClientError
 
+from ...waiting import until
 from .. import samples
-from .stage import ended, payload, until
+from .stage import ended, payload
 
 
 @pytest.fixture

@@ -8,8 +8,9 @@ import pytest
 from steprig.aws.in_process import REVOCABLE
 from steprig.kernel import RealClock
 
+from ...waiting import until
 from .. import samples
-from .stage import ended, kinds, payload, until
+from .stage import ended, kinds, payload
 
 
 def path(arn, what=""):
@@ -225,6 +226,43 @@ def test_a_request_to_pause_may_be_repeated_by_its_token_alone(server, client_of
     assert [answer.status_code for answer in answers] == [202, 202, 409, 409, 202, 202, 409]
     assert answers[2].headers["x-amzn-ErrorType"] == "ResourceConflictException"
     assert kinds(client_of(runner), arn).count("ExecutionPaused") == 1
+
+
+def test_a_request_is_known_again_by_any_token_of_the_last_fifteen_minutes(server, client_of, raw_of):
+    runner = server({"asks": samples.asks}, timeout=86400)
+    raw, arn = raw_of(runner), waiting_for_callback(client_of(runner))
+
+    def post(what, token, reason=None):
+        body = {"ClientToken": token} if reason is None else {"ClientToken": token, "Reason": reason}
+        return raw.post(path(arn, what), json=body).status_code
+
+    first = [post("/pause", "a"), post("/resume", "b"), post("/pause", "c")]
+    again = [post("/pause", "a"), post("/resume", "b"), post("/pause", "c")]
+    status = raw.get(path(arn)).json()["Status"]
+    other = post("/pause", "a", "another request")
+    runner.advance(minutes=16)
+    late = [post("/pause", "a"), post("/resume", "b")]
+
+    assert (first, again, status) == ([202] * 3, [202] * 3, "PAUSED")
+    assert other == 409
+    assert late == [409, 202]
+    counts = kinds(client_of(runner), arn)
+    assert (counts.count("ExecutionPaused"), counts.count("ExecutionResumed")) == (2, 2)
+
+
+def test_a_request_is_known_again_by_the_service_that_goes_on_with_the_store(server, client_of, raw_of, tmp_path):
+    def serve():
+        return server({"asks": samples.asks}, timeout=86400, store_type="sqlite", store_path=tmp_path / "store")
+
+    runner = serve()
+    arn = waiting_for_callback(client_of(runner))
+    before = raw_of(runner).post(path(arn, "/pause"), json={"ClientToken": "a"}).status_code
+    runner.stop()
+
+    raw = raw_of(serve())
+    after = [raw.post(path(arn, "/pause"), json={"ClientToken": token}).status_code for token in ("a", "b")]
+
+    assert (before, after) == (202, [202, 409])
 
 
 _withholds_tokens = pytest.mark.skipif(

@@ -7,8 +7,9 @@ import pytest
 
 from steprig.kernel import MemoryJournal
 
+from ...waiting import until
 from .. import samples
-from .stage import kinds, until
+from .stage import kinds
 
 NOWHERE = "arn:aws:lambda:us-west-2:123456789012:function:f:$LATEST/durable-execution/none/none"
 

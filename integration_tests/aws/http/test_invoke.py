@@ -8,8 +8,9 @@ import httpx
 import pytest
 from aws_durable_execution_sdk_python import durable_execution
 
+from ...waiting import until
 from .. import samples
-from .stage import ended, kinds, payload, until
+from .stage import ended, kinds, payload
 
 ACCOUNT, REGION = "123456789012", "us-west-2"
 

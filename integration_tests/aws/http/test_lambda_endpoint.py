@@ -14,8 +14,9 @@ from steprig.aws import WebRunner
 from steprig.aws.handlers import body_of
 from steprig.live import UvicornTestServer
 
+from ...waiting import until
 from .. import samples
-from .stage import config, ended, kinds, payload, until
+from .stage import config, ended, kinds, payload
 
 CONFIGS = {
     "sleeps": {"DurableConfig": {"ExecutionTimeout": 600, "RetentionPeriodInDays": 3}},

@@ -5,17 +5,21 @@ import signal
 import socket
 import sys
 import threading
+import time
 from base64 import b64encode
 from concurrent import futures
 from pathlib import Path
 
 import httpx
 import pytest
+from aws_durable_execution_sdk_python import durable_execution
 
 from steprig.aws import HandlerProcess
+from steprig.aws.hosting import processes
 from steprig.aws.hosting.runtime_api import RuntimeApi, RuntimeInvocation
 
-from .stage import ended, kinds, payload, until
+from ...waiting import until
+from .stage import ended, kinds, payload
 
 HERE = Path(__file__).parent
 
@@ -154,6 +158,83 @@ def warm(answer):
     return told if "FunctionError" not in answer else None
 
 
+@pytest.fixture
+def slow_module(tmp_path):
+    """A handler whose module takes so many seconds to import, each time it is; notes when it is, and when it runs."""
+
+    def write(*seconds, name="handler"):
+        (tmp_path / "slow.py").write_text(SLOW_MODULE.replace("SECONDS", repr(seconds)))
+        return HandlerProcess(f"slow.{name}", cwd=tmp_path)
+
+    return write
+
+
+def test_the_time_that_a_process_takes_to_begin_is_no_part_of_a_call(server, client_of, slow_module, tmp_path):
+    client = client_of(server(plain={"f": slow_module(3)}, invocation_timeout_seconds=2))
+
+    told = payload(client.invoke(FunctionName="f"))
+
+    assert 0 < told <= 2000
+    assert (tmp_path / "notes").read_text().split() == ["import", "call"]
+
+
+def test_the_time_that_a_process_takes_to_begin_is_no_part_of_an_invocation(server, client_of, slow_module):
+    runner = server({"durable": slow_module(3, name="durable")}, invocation_timeout_seconds=2)
+    client = client_of(runner)
+
+    answer = client.invoke(FunctionName="durable")
+
+    assert payload(answer) == "done"
+    assert kinds(client, answer["DurableExecutionArn"]).count("InvocationCompleted") == 1
+
+
+def test_the_time_that_a_process_takes_to_begin_is_no_part_of_a_chained_call(server, client_of, slow_module):
+    @durable_execution
+    def calls(event, context):
+        return context.invoke("f", {}) > 0
+
+    runner = server({"calls": calls}, {"f": slow_module(3)}, invocation_timeout_seconds=2)
+
+    assert payload(client_of(runner).invoke(FunctionName="calls")) is True
+
+
+def test_a_process_that_takes_too_long_to_begin_is_begun_anew_with_the_call(
+    server, client_of, slow_module, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(processes, "INIT_SECONDS", 5.0)
+    client = client_of(server(plain={"f": slow_module(600, 0)}, invocation_timeout_seconds=30))
+
+    assert payload(client.invoke(FunctionName="f")) > 0
+    assert (tmp_path / "notes").read_text().split() == ["import", "import", "call"]
+
+
+def test_a_second_beginning_is_a_part_of_the_call(server, client_of, slow_module, tmp_path, monkeypatch):
+    monkeypatch.setattr(processes, "INIT_SECONDS", 1.0)
+    client = client_of(server(plain={"f": slow_module(600, 600)}, invocation_timeout_seconds=1))
+
+    told = payload(client.invoke(FunctionName="f"))
+
+    assert told == {"errorType": "Sandbox.Timedout", "errorMessage": "Function timed out after 1 seconds"}
+
+
+def test_a_process_that_fails_to_begin_is_begun_anew_with_the_call(server, client_of, slow_module, tmp_path):
+    client = client_of(server(plain={"f": slow_module(None, 0)}))
+
+    assert payload(client.invoke(FunctionName="f")) > 0
+    assert (tmp_path / "notes").read_text().split() == ["import", "import", "call"]
+
+
+def test_a_server_that_stops_waits_for_no_process_that_begins(server, client_of, slow_module, tmp_path):
+    runner = server(plain={"f": slow_module(600)})
+    client_of(runner).invoke(FunctionName="f", InvocationType="Event")
+    until(lambda: (tmp_path / "notes").exists(), "that it begins")
+    began = time.monotonic()
+
+    runner.stop()
+
+    assert time.monotonic() - began < 8
+
+
 def test_a_durable_function_that_is_killed_is_invoked_again(server, client_of, mortal, notes):
     client = client_of(server({"dies": mortal("dies_once")}))
 
@@ -261,6 +342,32 @@ def test_an_invocation_is_answered_once(server, client_of, tmp_path):
     assert first["earlier"] == []
     assert second["earlier"] == [202, 400]
 
+
+SLOW_MODULE = """
+import time
+from pathlib import Path
+
+def note(text):
+    with Path("notes").open("a") as file:
+        file.write(f"{text}\\n")
+
+note("import")
+
+from aws_durable_execution_sdk_python import durable_execution
+
+seconds = SECONDS[Path("notes").read_text().count("import") - 1]
+if seconds is None:
+    raise RuntimeError("not this time")
+time.sleep(seconds)
+
+def handler(event, context):
+    note("call")
+    return context.get_remaining_time_in_millis()
+
+@durable_execution
+def durable(event, context):
+    return "done"
+"""
 
 RUNTIME = """
 import json, os, sys, urllib.error, urllib.request

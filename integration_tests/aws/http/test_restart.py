@@ -12,7 +12,8 @@ import pytest
 
 from steprig.live import ProcessServer
 
-from .stage import ended, kinds, until
+from ...waiting import until
+from .stage import ended, kinds
 
 HERE = Path(__file__).parent
 

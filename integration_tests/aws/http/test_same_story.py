@@ -7,8 +7,9 @@ import pytest
 
 from steprig.aws import DurableFunctionTestRunner, HandlerProcess
 
+from ...waiting import until
 from .. import samples
-from .stage import AWS, ended, until
+from .stage import AWS, ended
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the runtime interface client is built for Linux")
 

@@ -1,18 +1,22 @@
 """The server as an object: its beginning and end, its options, and what is left of it."""
 
+import sys
 import threading
 from contextlib import closing
+from pathlib import Path
 
 import boto3
 import httpx
 import pytest
 
-from steprig.aws import DurableFunctionsTestError, WebRunner, WebRunnerConfig, WebServiceConfig
+from steprig.aws import DurableFunctionsTestError, HandlerProcess, WebRunner, WebRunnerConfig, WebServiceConfig
 from steprig.kernel import MemoryJournal, RealClock, SqliteJournal, VirtualClock
 from steprig.live import ServerStartupError
 
 from .. import samples
 from .stage import config, ended, payload
+
+HERE = Path(__file__).parent
 
 
 def test_it_takes_a_free_port_of_this_machine_unless_it_is_told_more():
@@ -169,3 +173,51 @@ def test_requests_are_logged_where_that_is_wanted(raw_of, opened):
     raw_of(runner).get("/health")
 
     assert "GET /health" in runner.logs
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"local_runner_mode": "remote"}, "local_runner_mode can be 'local' alone, not 'remote'"),
+        ({"local_runner_endpoint": "localhost:5000"}, "local_runner_endpoint has to be a URL"),
+        ({"execution_timeout_seconds": 0}, "execution_timeout_seconds has to be from 1 to 31622400, not 0"),
+        ({"store_path": "somewhere"}, "store_path='somewhere' is of no use in memory"),
+    ],
+)
+def test_what_would_have_no_effect_is_refused(options, message):
+    with pytest.raises(DurableFunctionsTestError, match=message):
+        WebRunner(config(**options))
+
+
+def test_functions_elsewhere_are_told_the_endpoint_that_they_find_it_by(server, client_of):
+    told = "http://127.0.0.1:9/behind/a/proxy"
+    runner = server(plain={"describe": HandlerProcess("mortal.describe", cwd=HERE)}, local_runner_endpoint=told)
+
+    assert runner.environment["AWS_ENDPOINT_URL_LAMBDA"] == told
+    if sys.platform == "linux":
+        assert payload(client_of(runner).invoke(FunctionName="describe"))["endpoint"] == told
+
+
+def test_an_execution_may_take_as_long_as_it_is_told_unless_its_function_says_otherwise(server, client_of):
+    configs = {"far": {"DurableConfig": {}}, "own": {"DurableConfig": {"ExecutionTimeout": 40}}}
+    runner = server({"sleeps": samples.sleeps}, execution_timeout_seconds=3600, function_configs=configs)
+    client = client_of(runner)
+
+    def timeout_of(name):
+        arn = client.invoke(FunctionName=name, InvocationType="Event")["DurableExecutionArn"]
+        return client.get_durable_execution(DurableExecutionArn=arn)["DurableConfig"]["ExecutionTimeout"]
+
+    assert [timeout_of(name) for name in ("sleeps", "far", "own")] == [3600, 3600, 40]
+
+
+def test_an_execution_that_takes_longer_than_it_is_told_times_out(server, client_of):
+    runner = server({"asks": samples.asks}, execution_timeout_seconds=1800)
+    client = client_of(runner)
+    arn = client.invoke(FunctionName="asks", InvocationType="Event")["DurableExecutionArn"]
+
+    runner.advance(minutes=29)
+    before = client.get_durable_execution(DurableExecutionArn=arn)["Status"]
+    runner.advance(minutes=2)
+
+    assert before == "RUNNING"
+    assert client.get_durable_execution(DurableExecutionArn=arn)["Status"] == "TIMED_OUT"

@@ -9,6 +9,7 @@ from steprig.aws import records as r
 from steprig.aws.arns import LATEST, execution_arn, function_arn, parse_function_name
 from steprig.aws.decision import Decision, Given
 from steprig.aws.errors import InvalidParameterValueException as Invalid
+from steprig.aws.functions import Target
 from steprig.aws.model import (
     Action,
     ChainedInvokeOptions,
@@ -186,7 +187,7 @@ def _start_invoke(decision: Decision, update: OperationUpdate) -> None:
             function_name=options.function_name,
             target=target.name,
             durable=target.durable,
-            timeout=target.execution_timeout if target.durable else decision.given.invocation_timeout,
+            timeout=_timeout_of(target, decision.given),
             timeout_by_clock=target.timeout_by_clock,
             retention_days=target.retention_days,
             child_id=child_id,
@@ -197,6 +198,11 @@ def _start_invoke(decision: Decision, update: OperationUpdate) -> None:
             executed_version=_version(options),
         )
     )
+
+
+def _timeout_of(target: Target, given: Given) -> int:
+    """Seconds after which what was invoked is given up."""
+    return target.execution_timeout if target.durable else given.invocation_timeout + target.init_seconds
 
 
 def _version(options: ChainedInvokeOptions) -> str:

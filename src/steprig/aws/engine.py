@@ -368,7 +368,12 @@ class Engine:
 
     def _keep_time(self, arn: Arn) -> None:
         state = self._executions.going_on(arn)
-        self._timers.keep(arn, {} if state is None else appointments(state, self._invocation_timeout))
+        self._timers.keep(arn, {} if state is None else appointments(state, self._limit(state)))
+
+    def _limit(self, state: Execution) -> int:
+        """Seconds after which an invocation is given up that nothing was heard of."""
+        target = self._functions.resolve(state.started.function)
+        return self._invocation_timeout + (0 if target is None else target.init_seconds)
 
     def _keep_time_after(self, before: Execution | None, state: Execution) -> None:
         """`_keep_time` unless nothing of what it looks at has changed, as in most checkpoints."""

@@ -18,6 +18,7 @@ class Target:
         execution_timeout: Seconds that such an execution may take.
         timeout_by_clock: False for a timeout that is no part of what is modelled; see `ExecutionStarted`.
         retention_days: How long it is kept.
+        init_seconds: How long its process may take to begin, which is no part of a call's own time.
         revocable: Whether its SDK understands that a checkpoint is answered without a token (2.1 and later).
     """
 
@@ -26,6 +27,7 @@ class Target:
     execution_timeout: int = limits.CHILD_EXECUTION_TIMEOUT
     timeout_by_clock: bool = True
     retention_days: int = 1
+    init_seconds: int = 0
     revocable: bool = True
 
 

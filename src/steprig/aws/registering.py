@@ -24,11 +24,15 @@ class Registry(Generic[H]):
     Args:
         invoker: Calls the handlers.
         functions: Where they are made known, beside others; by default a table of its own.
+        init_seconds: How long what the handlers live in may take to begin, which is no part of a call's own time.
     """
 
-    def __init__(self, invoker: HandlerHost[H], functions: FunctionTable | None = None) -> None:
+    def __init__(
+        self, invoker: HandlerHost[H], functions: FunctionTable | None = None, *, init_seconds: int = 0
+    ) -> None:
         self.functions = functions if functions is not None else FunctionTable()
         self._invoker = invoker
+        self._init_seconds = init_seconds
 
     def add_durable(self, name: str, handler: H, execution_timeout: int | None = None, retention_days: int = 1) -> None:
         """A durable function. Without a timeout its executions may take 120 real seconds, and no modelled ones."""
@@ -40,6 +44,7 @@ class Registry(Generic[H]):
                 execution_timeout=limits.CHILD_EXECUTION_TIMEOUT if execution_timeout is None else execution_timeout,
                 timeout_by_clock=execution_timeout is not None,
                 retention_days=retention_days,
+                init_seconds=self._init_seconds,
                 revocable=REVOCABLE,
             )
         )
@@ -47,7 +52,7 @@ class Registry(Generic[H]):
     def add_plain(self, name: str, handler: H) -> None:
         """A function that is not durable."""
         self._invoker.add(name, handler)
-        self.functions.add(Target(name, durable=False))
+        self.functions.add(Target(name, durable=False, init_seconds=self._init_seconds))
 
     def add_unless_known(self, name: str, handler: H) -> None:
         """A durable function, unless another was registered by this name."""

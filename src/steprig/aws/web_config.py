@@ -40,15 +40,16 @@ class FunctionConfig(msgspec.Struct, frozen=True, rename="pascal"):
 
     durable_config: DurableConfig | None = None
 
-    def target(self, name: str) -> Target:
-        """The function as chained invokes find it."""
+    def target(self, name: str, execution_timeout: int | None = None) -> Target:
+        """The function as it is found to be invoked; `execution_timeout` for one that has none of its own."""
         if (config := self.durable_config) is None:
             return Target(name, durable=False)
+        timeout = config.execution_timeout if config.execution_timeout is not None else execution_timeout
         return Target(
             name,
             durable=True,
-            execution_timeout=config.execution_timeout or limits.CHILD_EXECUTION_TIMEOUT,
-            timeout_by_clock=config.execution_timeout is not None,
+            execution_timeout=limits.CHILD_EXECUTION_TIMEOUT if timeout is None else timeout,
+            timeout_by_clock=timeout is not None,
             retention_days=config.retention_period_in_days,
         )
 
@@ -93,12 +94,15 @@ class WebRunnerConfig:
     Attributes:
         web_service: Where it listens.
         lambda_endpoint: Where functions are called that are not registered: SAM's `http://127.0.0.1:3001`, for one.
-        local_runner_endpoint: Where handlers elsewhere are to find this server; nothing is derived from it here.
+        local_runner_endpoint: The URL by which handlers in other processes find this server, if not by the one that
+            it listens on: behind a proxy, or seen from a container. `WebRunner.environment` tells them.
         local_runner_region: Of the ARNs.
-        local_runner_mode: Taken for the sake of code that gives it.
+        local_runner_mode: `local`, as there is no other.
         store_type: Where executions are kept.
-        store_path: The file of an SQLite store, or the directory.
-        invocation_timeout_seconds: How long one call of a function may take.
+        store_path: The file of an SQLite store, or the directory. Nothing for a store in memory.
+        execution_timeout_seconds: How long an execution may take, on the clock, of a function that has no timeout of
+            its own. Without it one may take 120 real seconds.
+        invocation_timeout_seconds: How long one call of a function may take, from when its process is ready.
         skip_time: True to let waits and retries take no time.
         max_invocation_page_bytes: How much of the payloads an invocation is handed at once; 5 MiB unless told.
         function_configs: The functions behind the Lambda endpoint; see `function_configs`.
@@ -112,17 +116,31 @@ class WebRunnerConfig:
     local_runner_mode: str = "local"
     store_type: StoreType | str = StoreType.MEMORY
     store_path: str | Path | None = None
+    execution_timeout_seconds: int | None = None
     invocation_timeout_seconds: int = limits.INVOCATION_TIMEOUT
     skip_time: bool = False
     max_invocation_page_bytes: int | None = None
     function_configs: Mapping[str, object] = field(default_factory=dict)
     account_id: str = "123456789012"
 
+    def __post_init__(self) -> None:
+        """Refuse what could have no effect, or not the one that is asked for. Raises `DurableFunctionsTestError`."""
+        if self.local_runner_mode != "local":
+            raise DurableFunctionsTestError(f"local_runner_mode can be 'local' alone, not {self.local_runner_mode!r}")
+        endpoint = self.local_runner_endpoint
+        if endpoint is not None and not endpoint.startswith(("http://", "https://")):
+            message = f"local_runner_endpoint has to be a URL such as http://127.0.0.1:5000, not {endpoint!r}"
+            raise DurableFunctionsTestError(message)
+        timeout = self.execution_timeout_seconds
+        if timeout is not None and timeout not in limits.DELAY_SECONDS:
+            most = limits.DELAY_SECONDS.stop - 1
+            raise DurableFunctionsTestError(f"execution_timeout_seconds has to be from 1 to {most}, not {timeout}")
+
     def journal(self) -> Journal:
         """The store, opened.
 
         Raises:
-            DurableFunctionsTestError: There is no such type of store.
+            DurableFunctionsTestError: There is no such type of store, or it has no use for a path.
             JournalFileError: The file cannot be used.
         """
         try:
@@ -132,6 +150,9 @@ class WebRunnerConfig:
             raise DurableFunctionsTestError(message) from None
         match kind:
             case StoreType.MEMORY:
+                if self.store_path is not None:
+                    message = f"store_path={str(self.store_path)!r} is of no use in memory; choose another store_type"
+                    raise DurableFunctionsTestError(message)
                 return InMemoryExecutionStore()
             case StoreType.SQLITE:
                 return SQLiteExecutionStore.create_and_initialize(self.store_path)

@@ -12,8 +12,10 @@ from steprig.aws import limits
 from steprig.aws.engine import Engine
 from steprig.aws.hosting.environment import HandlerProcess
 from steprig.aws.hosting.hosts import Hosts
+from steprig.aws.hosting.invocation_logs import InvocationLogs
 from steprig.aws.hosting.lambda_endpoint import LambdaEndpoint
-from steprig.aws.hosting.processes import HandlerProcesses
+from steprig.aws.hosting.processes import PATIENCE, HandlerProcesses
+from steprig.aws.hosting.recorded import recorded
 from steprig.aws.http.app import create_app
 from steprig.aws.http.backend import Backend
 from steprig.aws.in_process import Handler, InProcessInvoker
@@ -77,12 +79,13 @@ class WebRunner(Managed):
         self._journal: Journal = store if store is not None else self.config.journal()
         self.clock: Clock = clock if clock is not None else VirtualClock() if skips else RealClock()
         self._invoker = InProcessInvoker(self.clock)
-        self._processes = HandlerProcesses(self.clock, lambda: self.environment)
-        self._endpoint = LambdaEndpoint(self.clock, self.config.lambda_endpoint)
+        self._logs = InvocationLogs()
+        self._processes = HandlerProcesses(self.clock, lambda: self.environment, self._logs)
+        self._endpoint = LambdaEndpoint(self.clock, self._logs, self.config.lambda_endpoint)
         self._here = Registry(self._invoker)
-        self._elsewhere = Registry(self._processes, self._here.functions)
+        self._elsewhere = Registry(self._processes, self._here.functions, init_seconds=PATIENCE)
         for name, function in configs.items():
-            self._here.functions.add(function.target(name))
+            self._here.functions.add(function.target(name, self.config.execution_timeout_seconds))
         self._engine, self._backend = self._parts()
         web = self.config.web_service
         self._server = UvicornTestServer(
@@ -114,15 +117,20 @@ class WebRunner(Managed):
         Args:
             function_name: With a qualifier, `name:1`, for that alone.
             handler: Decorated with `@durable_execution`; or the process that it lives in.
-            execution_timeout: Seconds that its execution may take on the clock. Without it one may take 120 real ones.
+            execution_timeout: Seconds that its execution may take on the clock. Without it the configuration's, and
+                without that one may take 120 real ones.
             retention_period_days: What its executions say of how long they are kept.
         """
+        if execution_timeout is None:
+            execution_timeout = self.config.execution_timeout_seconds
         if isinstance(handler, HandlerProcess):
             self._invoker.discard(function_name)
             self._elsewhere.add_durable(function_name, handler, execution_timeout, retention_period_days)
         else:
             self._processes.discard(function_name)
-            self._here.add_durable(function_name, handler, execution_timeout, retention_period_days)
+            self._here.add_durable(
+                function_name, recorded(handler, self._logs), execution_timeout, retention_period_days
+            )
         return self
 
     def register_function(self, function_name: str, handler: Handler | HandlerProcess) -> Self:
@@ -132,7 +140,7 @@ class WebRunner(Managed):
             self._elsewhere.add_plain(function_name, handler)
         else:
             self._processes.discard(function_name)
-            self._here.add_plain(function_name, handler)
+            self._here.add_plain(function_name, recorded(handler, self._logs))
         return self
 
     # --- Being there --------------------------------------------------------------------------------
@@ -158,7 +166,10 @@ class WebRunner(Managed):
         return self._server.logs
 
     def function_logs(self, function_name: str) -> Sequence[str]:
-        """What the processes of a function have written, of those that run."""
+        """What the processes of a function have written, of those that run.
+
+        A Python handler's lines stand between START and END with the id of the invocation, as in Lambda's own logs.
+        """
         return self._processes.logs(function_name)
 
     @property
@@ -166,7 +177,7 @@ class WebRunner(Managed):
         """Variables by which boto3 in another process finds the server."""
         region = self.config.local_runner_region
         return {
-            "AWS_ENDPOINT_URL_LAMBDA": self.endpoint_url,
+            "AWS_ENDPOINT_URL_LAMBDA": self.config.local_runner_endpoint or self.endpoint_url,
             "AWS_REGION": region,
             "AWS_DEFAULT_REGION": region,
             "AWS_ACCESS_KEY_ID": "local",
@@ -250,6 +261,7 @@ class WebRunner(Managed):
     def _end(self) -> None:
         self._state = "stopped"
         self._engine.stop()
+        self._backend.events.close()
         self._processes.close()
         with suppress(RuntimeError):  # it does not run any more
             self._server.loop.call_soon_threadsafe(self._backend.closing.set)
@@ -280,8 +292,10 @@ class WebRunner(Managed):
             self.clock,
             self._here.functions,
             hosts,
+            self._logs,
             region=self.config.local_runner_region,
             account=self.config.account_id,
+            execution_timeout=self.config.execution_timeout_seconds,
             invocation_timeout=timeout,
             use_endpoint=self._endpoint.use,
         )

@@ -2,6 +2,8 @@
 
 import errno
 import json
+import logging
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import quote
@@ -24,8 +26,32 @@ app = typer.Typer(
 
 _DEFAULT_PORT = 5000
 _FILE = "file://"
-_WITHOUT_EFFECT = "Of dex-local-runner; accepted, and without effect."
 _TIMEOUT = 30.0
+
+
+class LogLevel(StrEnum):
+    """Python's levels, by all their names."""
+
+    CRITICAL = "CRITICAL"
+    FATAL = "FATAL"
+    ERROR = "ERROR"
+    WARN = "WARN"
+    WARNING = "WARNING"
+    INFO = "INFO"
+    DEBUG = "DEBUG"
+    NOTSET = "NOTSET"
+
+    @property
+    def number(self) -> int:
+        """As `logging` has it; at least that of DEBUG, which lets everything pass."""
+        return max(logging.DEBUG, logging.getLevelNamesMapping()[self.value])
+
+
+class Mode(StrEnum):
+    """What `dex-local-runner` calls a mode."""
+
+    LOCAL = "local"
+
 
 Endpoint = Annotated[
     str,
@@ -64,7 +90,14 @@ def start_server(
     port: Annotated[
         int, typer.Option(min=0, max=65535, envvar="AWS_DEX_PORT", help="0 for any free one.")
     ] = _DEFAULT_PORT,
-    log_level: Annotated[str, typer.Option(envvar="AWS_DEX_LOG_LEVEL", help="INFO for a line per request.")] = "INFO",
+    log_level: Annotated[
+        LogLevel,
+        typer.Option(
+            envvar="AWS_DEX_LOG_LEVEL",
+            case_sensitive=False,
+            help="Of what is logged to stderr; INFO: a line per request.",
+        ),
+    ] = LogLevel.INFO,
     lambda_endpoint: Annotated[
         str,
         typer.Option(
@@ -72,21 +105,29 @@ def start_server(
         ),
     ] = "http://127.0.0.1:3001",
     local_runner_endpoint: Annotated[
-        str | None, typer.Option(envvar="AWS_DEX_LOCAL_RUNNER_ENDPOINT", hidden=True, help=_WITHOUT_EFFECT)
+        str | None,
+        typer.Option(
+            envvar="AWS_DEX_LOCAL_RUNNER_ENDPOINT",
+            metavar="URL",
+            help="Where functions find the service, if not where it listens: behind a proxy, for one.",
+        ),
     ] = None,
     local_runner_region: Annotated[
         str, typer.Option(envvar="AWS_DEX_LOCAL_RUNNER_REGION", help="Of the ARNs.")
     ] = "us-west-2",
     local_runner_mode: Annotated[
-        str, typer.Option(envvar="AWS_DEX_LOCAL_RUNNER_MODE", hidden=True, help=_WITHOUT_EFFECT)
-    ] = "local",
+        Mode, typer.Option(envvar="AWS_DEX_LOCAL_RUNNER_MODE", hidden=True, help="There is no other than local.")
+    ] = Mode.LOCAL,
     store_type: Annotated[
         str, typer.Option(envvar="AWS_DEX_STORE_TYPE", help="memory, sqlite, or filesystem: an SQLite file within.")
     ] = "memory",
     store_path: Annotated[
         Path | None, typer.Option(envvar="AWS_DEX_STORE_PATH", help="The file, or the directory.")
     ] = None,
-    execution_timeout: Annotated[int | None, typer.Option(hidden=True, help=_WITHOUT_EFFECT)] = None,
+    execution_timeout: Annotated[
+        int | None,
+        typer.Option(min=1, help="Seconds that an execution may take of a function that says nothing of it."),
+    ] = None,
     invocation_timeout: Annotated[int, typer.Option(min=1, help="Seconds that one call of a function may take.")] = 900,
     skip_time: Annotated[bool, typer.Option("--skip-time/--no-skip-time", help="Waits and retries take none.")] = False,
     function_configs: Annotated[
@@ -105,7 +146,7 @@ def start_server(
     ] = None,
 ) -> None:
     """Run the service of durable executions until Ctrl-C."""
-    del execution_timeout
+    logging.basicConfig(level=log_level.number, format="%(asctime)s - %(name)s - %(levelname)s - %(message)s")
     durable, plain = _handlers(durable_function), _handlers(function)
     configs = _configs(function_configs)
     with Foreground() as foreground:
@@ -114,13 +155,14 @@ def start_server(
 
             runner = WebRunner(
                 WebRunnerConfig(
-                    web_service=WebServiceConfig(host, port, log_level.lower()),
+                    web_service=WebServiceConfig(host, port, log_level.number),
                     lambda_endpoint=lambda_endpoint,
                     local_runner_endpoint=local_runner_endpoint,
                     local_runner_region=local_runner_region,
-                    local_runner_mode=local_runner_mode,
+                    local_runner_mode=local_runner_mode.value,
                     store_type=store_type,
                     store_path=store_path,
+                    execution_timeout_seconds=execution_timeout,
                     invocation_timeout_seconds=invocation_timeout,
                     skip_time=skip_time,
                     function_configs=configs,
@@ -149,7 +191,7 @@ def _welcome(runner: "WebRunner", skips: bool) -> str:
     pace = "skipping waits" if skips else "in real time"
     return (
         f"AWS durable executions at {runner.endpoint_url}, {pace}. Ctrl-C stops it.\n"
-        f"boto3 finds it with AWS_ENDPOINT_URL_LAMBDA={runner.endpoint_url}."
+        f"boto3 finds it with AWS_ENDPOINT_URL_LAMBDA={runner.environment['AWS_ENDPOINT_URL_LAMBDA']}."
     )
 
 
@@ -160,18 +202,22 @@ def invoke(
     durable_execution_name: Annotated[
         str | None, typer.Option(help="The execution's name; the same name and input start nothing anew.")
     ] = None,
+    execution_timeout: Annotated[
+        int | None, typer.Option(min=1, help="Seconds that it may take, if not what the function says.")
+    ] = None,
     endpoint: Endpoint = f"http://127.0.0.1:{_DEFAULT_PORT}",
 ) -> None:
     """Start an execution, and print its ARN."""
-    body = {
+    body: dict[str, object] = {
         "AccountId": "123456789012",
         "FunctionName": function_name,
         "FunctionQualifier": "$LATEST",
         "ExecutionName": durable_execution_name or str(uuid4()),
-        "ExecutionTimeoutSeconds": 900,
         "ExecutionRetentionPeriodDays": 7,
         "Input": input,
     }
+    if execution_timeout is not None:
+        body["ExecutionTimeoutSeconds"] = execution_timeout
     _show(endpoint, "POST", "/start-durable-execution", body)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from steprig.aws.hosting.bootstrap import begin_mark, end_mark
 from steprig.aws.hosting.replies import Reply, runtime_error
 from steprig.aws.hosting.runtime_api import RuntimeApi, RuntimeInvocation
 from steprig.aws.model import ErrorObject
@@ -15,6 +16,11 @@ from steprig.live import LogLines, ProcessServer
 
 _GRACE = 1.0
 """Seconds that a process gets to end by itself."""
+_OUTPUT = 5.0
+"""Seconds in which what a process has written before its answer has been read."""
+_QUIET = 0.05
+"""Seconds without another line, by which the output of a runtime that marks no ends is taken for read."""
+_RUNTIME = (sys.executable, "-m", "steprig.aws.hosting.bootstrap")
 
 
 @dataclass(frozen=True)
@@ -33,7 +39,7 @@ class HandlerProcess:
     handler: str
     cwd: str | Path | None = None
     env: Mapping[str, str | None] = field(default_factory=dict)
-    command: Sequence[str] = (sys.executable, "-m", "steprig.aws.hosting.bootstrap")
+    command: Sequence[str] = _RUNTIME
 
 
 class Environment:
@@ -47,12 +53,18 @@ class Environment:
 
     def __init__(self, name: str, handler: HandlerProcess, variables: Mapping[str, str]) -> None:
         self.function = name
+        self._marks = tuple(handler.command) == _RUNTIME
+        self._before = 0
         self._changed = threading.Condition()
         self._replies: dict[str, Reply] = {}
         self._init_error: Reply | None = None
         self._ended = False
         self._closed = False
-        self._api = RuntimeApi(self._take)
+        self._ready = False
+        self._began = time.monotonic()
+        self.init: float | None = None
+        """Seconds that it took until it asked for its first invocation."""
+        self._api = RuntimeApi(self._take, self._asks)
         self._process = ProcessServer(
             [*handler.command, handler.handler],
             cwd=handler.cwd,
@@ -80,19 +92,30 @@ class Environment:
     def start(self) -> None:
         """Start the process. Raises `ServerStartupError`."""
         self._api.start()
+        self._began = time.monotonic()
         self._process.start()
         threading.Thread(target=self._watch, name="end of a function's process", daemon=True).start()
 
-    def run(self, invocation: RuntimeInvocation, timeout: float) -> Reply | ErrorObject | None:
+    def await_init(self, timeout: float) -> bool:
+        """Wait until it is ready for an invocation: that is, has asked for one. False if it ended, or took longer."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._ready or self._ended or self._closed, timeout)
+            return self._ready
+
+    def run(
+        self, invocation: RuntimeInvocation, timeout: float, *, keep_log: bool = False
+    ) -> Reply | ErrorObject | None:
         """Have the process run its handler once.
 
         Args:
             invocation: What it is handed.
             timeout: Seconds.
+            keep_log: Whether `log_of` will be asked what it has written.
 
         Returns:
             What it answered; how it died; or None when it took too long, and has to be closed.
         """
+        self._before = len(self._process.logs) if keep_log and self._ready else 0
         self._api.offer(invocation)
         end = time.monotonic() + timeout
         with self._changed:
@@ -102,6 +125,38 @@ class Environment:
                 if not self._changed.wait(max(0.0, end - time.monotonic())) and time.monotonic() >= end:
                     return None
             return self._replies.pop(invocation.request_id)
+
+    def log_of(self, request_id: str) -> str:
+        """What it has written for its last invocation, which has ended and was run with `keep_log`.
+
+        Of a program that is not AWS's runtime interface client for Python: what it has written since it was handed
+        the invocation, until it was silent for a moment.
+        """
+        deadline, heard = time.monotonic() + _OUTPUT, time.monotonic()
+        lines = list(self._process.logs)
+        while self.is_usable and not self._is_whole(lines, request_id, heard) and time.monotonic() < deadline:
+            time.sleep(0.001)  # nothing tells when a thread has read what is in a pipe
+            now = list(self._process.logs)
+            lines, heard = now, heard if len(now) == len(lines) else time.monotonic()
+        if not self.is_usable and self._process.wait(_OUTPUT):
+            lines = list(self._process.logs)
+        return self._part_of(lines, request_id)
+
+    def _is_whole(self, lines: list[str], request_id: str, heard: float) -> bool:
+        if self._marks:
+            return any(line.endswith(end_mark(request_id)) for line in lines)
+        return time.monotonic() - heard > _QUIET
+
+    def _part_of(self, lines: list[str], request_id: str) -> str:
+        begin, end = begin_mark(request_id, ""), end_mark(request_id)
+        first = next((number for number, line in enumerate(lines, 1) if begin in line), self._before)
+        part = list[str]()
+        for line in lines[first:]:
+            if line.endswith(end):
+                part += [line.removesuffix(end)] if line != end else []
+                break
+            part.append(line)
+        return "".join(f"{line}\n" for line in part)
 
     def close(self) -> None:
         """End the process and all its children. Idempotent."""
@@ -118,6 +173,12 @@ class Environment:
             else:
                 self._replies[request_id] = reply
             self._changed.notify_all()
+
+    def _asks(self) -> None:
+        with self._changed:
+            if not self._ready:
+                self._ready, self.init = True, time.monotonic() - self._began
+                self._changed.notify_all()
 
     def _watch(self) -> None:
         self._process.wait()

@@ -1,8 +1,10 @@
 """Calls functions at a Lambda endpoint: at SAM's local one, or at another server such as this."""
 
 import asyncio
-from base64 import b64encode
+import time
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Coroutine, Mapping
+from types import MappingProxyType
 from urllib.parse import quote
 
 import aiohttp
@@ -12,6 +14,7 @@ from yarl import URL
 from steprig.aws import records as r
 from steprig.aws.arns import LATEST
 from steprig.aws.completions import invoke_timeout
+from steprig.aws.hosting.invocation_logs import InvocationLogs, execution_key
 from steprig.aws.hosting.replies import Reply, outcome_of, plain_end_of
 from steprig.aws.http.wire import invocation_event
 from steprig.aws.invocations import Failed, Outcome, timed_out
@@ -30,11 +33,13 @@ class LambdaEndpoint:
 
     Args:
         clock: The engine's, which may be ahead of the machine's.
+        logs: Takes what invocations have logged, where somebody wants it and the endpoint tells.
         url: Where functions are called that have no endpoint of their own; None for nowhere.
     """
 
-    def __init__(self, clock: Clock, url: str | None = None) -> None:
+    def __init__(self, clock: Clock, logs: InvocationLogs, url: str | None = None) -> None:
         self._clock = clock
+        self._logs = logs
         self._urls: dict[str | None, str] = {} if url is None else {None: url}
         self._session: aiohttp.ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -69,7 +74,8 @@ class LambdaEndpoint:
 
         async def run() -> None:
             event = invocation_event(call, self._clock.ahead())
-            report(_outcome(await self._post(call.caller, event), call.caller))
+            reply = await self._logged(execution_key(call.arn), str(call.invocation), call.caller, event)
+            report(_outcome(reply, call.caller))
 
         self._begin(run)
 
@@ -77,7 +83,8 @@ class LambdaEndpoint:
         """See `Invoker.call`."""
 
         async def run() -> None:
-            report(_end(await self._post(call.caller, call.payload.encode()), call.caller))
+            reply = await self._logged(call.request_id, call.request_id, call.caller, call.payload.encode())
+            report(_end(reply, call.caller))
 
         self._begin(run)
 
@@ -90,16 +97,34 @@ class LambdaEndpoint:
         if (loop := self._loop) is not None:
             loop.call_soon_threadsafe(on_loop)
 
-    async def _post(self, caller: Caller, event: bytes) -> "Reply | _NoReply":
+    async def _logged(self, key: str, request_id: str, caller: Caller, event: bytes) -> "Reply | _NoReply":
+        """The reply, with its log where it is wanted: the endpoint's, or else that there was an invocation."""
+        if not self._logs.is_wanted(key):
+            return await self._post(caller, event)
+        began = time.perf_counter()
+        reply = await self._post(caller, event, {"X-Amz-Log-Type": "Tail"})
+        if isinstance(reply, Reply) and reply.log is not None:
+            self._logs.add(key, b64decode(reply.log).decode(errors="replace"))
+        elif (log := self._logs.open(key, request_id, caller.version)) is not None:
+            if isinstance(reply, Reply) or reply.error is not None:
+                log.end(since=began)
+            else:
+                log.time_out(caller.timeout)
+        return reply
+
+    async def _post(
+        self, caller: Caller, event: bytes, more: Mapping[str, str] = MappingProxyType({})
+    ) -> "Reply | _NoReply":
         assert self._session is not None, "it is open"
         base = self._urls.get(caller.function) or self._urls[None]
         url = f"{base.rstrip('/')}/2015-03-31/functions/{quote(_name(caller), safe='')}/invocations"
         try:
             async with asyncio.timeout(caller.timeout + _MARGIN):
-                async with self._session.post(URL(url, encoded=True), data=event, headers=_headers(caller)) as response:
-                    body = await response.read()
-                    is_error = "X-Amz-Function-Error" in response.headers
-                    return Reply(response.status, body, is_error, response.headers.get("x-amzn-ErrorType"))
+                headers = {**_headers(caller), **more}
+                async with self._session.post(URL(url, encoded=True), data=event, headers=headers) as response:
+                    told, body = response.headers, await response.read()
+                    is_error, log = "X-Amz-Function-Error" in told, told.get("X-Amz-Log-Result")
+                    return Reply(response.status, body, is_error, told.get("x-amzn-ErrorType"), log)
         except TimeoutError:
             return _NoReply(None)
         except (aiohttp.ClientError, OSError, ValueError) as error:

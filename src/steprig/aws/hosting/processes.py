@@ -9,6 +9,7 @@ from uuid import uuid4
 from steprig.aws import records as r
 from steprig.aws.arns import function_arn
 from steprig.aws.hosting.environment import Environment, HandlerProcess
+from steprig.aws.hosting.invocation_logs import InvocationLog, InvocationLogs, execution_key
 from steprig.aws.hosting.replies import Reply, outcome_of, plain_end_of
 from steprig.aws.hosting.runtime_api import RuntimeInvocation
 from steprig.aws.http.wire import invocation_event
@@ -21,18 +22,28 @@ from steprig.live import ServerShutdownError, ServerStartupError
 
 _log = logging.getLogger(__name__)
 
+INIT_SECONDS = 10.0
+"""How long a process may take until it is ready for invocations. That is no part of any invocation's own time."""
+PATIENCE = 15
+"""Seconds past a call's own time in which it is told how the call has ended."""
+
 
 class HandlerProcesses:
     """Runs each call in an idle process of its function, or in a new one; a process has one call at a time.
 
+    A new one has ten seconds to begin, as Lambda's Init phase has. If it fails to, or takes longer, another begins
+    along with the call, within the call's own time.
+
     Args:
         clock: The engine's, which may be ahead of the machine's.
         variables: The environment of each process, told when one is started.
+        logs: Takes what invocations have written, where somebody wants it.
     """
 
-    def __init__(self, clock: Clock, variables: Callable[[], Mapping[str, str]]) -> None:
+    def __init__(self, clock: Clock, variables: Callable[[], Mapping[str, str]], logs: InvocationLogs) -> None:
         self._clock = clock
         self._variables = variables
+        self._logs = logs
         self._handlers: dict[str, HandlerProcess] = {}
         self._lock = threading.Lock()
         self._idle: dict[str, list[Environment]] = {}
@@ -57,7 +68,7 @@ class HandlerProcesses:
 
         def run() -> None:
             event = invocation_event(call, self._clock.ahead())
-            told = self._run(call.caller, str(call.invocation), event)
+            told = self._logged(execution_key(call.arn), call.caller, str(call.invocation), event)
             if isinstance(told, Reply):
                 report(outcome_of(told, call.caller.function))
             else:
@@ -69,7 +80,8 @@ class HandlerProcesses:
         """See `Invoker.call`."""
 
         def run() -> None:
-            told = self._run(call.caller, call.request_id or str(uuid4()), call.payload.encode())
+            request_id = call.request_id or str(uuid4())
+            told = self._logged(request_id, call.caller, request_id, call.payload.encode())
             report(plain_end_of(told) if isinstance(told, Reply) else r.ExecutionFailed(error=told))
 
         self._workers.run(run)
@@ -90,20 +102,47 @@ class HandlerProcesses:
             environments = [one for one in self._all if one.function == function]
         return [line for one in environments for line in one.logs]
 
-    def _run(self, caller: Caller, request_id: str, event: bytes) -> Reply | ErrorObject:
-        invocation = RuntimeInvocation(request_id, event, _headers(caller, request_id))
+    def _logged(self, key: str, caller: Caller, request_id: str, event: bytes) -> Reply | ErrorObject:
+        return self._run(caller, request_id, event, self._logs.open(key, request_id, caller.version))
+
+    def _run(self, caller: Caller, request_id: str, event: bytes, log: InvocationLog | None) -> Reply | ErrorObject:
         while True:
             try:
                 environment, is_new = self._take(caller.function)
+                if is_new and not environment.await_init(INIT_SECONDS):
+                    self._end(environment)
+                    environment = self._new(caller.function)
             except ServerStartupError as error:
                 return ErrorObject(error_type="Runtime.InvalidEntrypoint", error_message=str(error))
-            told = environment.run(invocation, caller.timeout)
-            if told is None:
-                self._end(environment)
-                return timed_out(caller.timeout).error
-            self._give_back(caller.function, environment)
+            told = self._run_in(environment, caller, request_id, event, log, is_new=is_new)
             if isinstance(told, Reply) or is_new or self._closed or environment.has_begun(request_id):
                 return told  # else it had died while it was idle, and nobody had noticed
+
+    def _run_in(
+        self,
+        environment: Environment,
+        caller: Caller,
+        request_id: str,
+        event: bytes,
+        log: InvocationLog | None,
+        *,
+        is_new: bool,
+    ) -> Reply | ErrorObject:
+        invocation = RuntimeInvocation(request_id, event, _headers(caller, request_id))
+        init = environment.init if is_new else None
+        if log is not None:
+            log.begin()
+        told = environment.run(invocation, caller.timeout, keep_log=log is not None)
+        if log is not None:
+            log.time_out(caller.timeout) if told is None else log.end(init)
+        if told is None:
+            self._end(environment)
+        if log is not None:
+            log.write(environment.log_of(request_id))
+        if told is None:
+            return timed_out(caller.timeout).error
+        self._give_back(caller.function, environment)
+        return told
 
     def _take(self, function: str) -> tuple[Environment, bool]:
         """An idle process, or a new one, and whether it is new."""

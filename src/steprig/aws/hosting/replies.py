@@ -20,6 +20,8 @@ class Reply(NamedTuple):
     """The function has raised."""
     refusal: str | None = None
     """The name of the error, when it was not even called."""
+    log: str | None = None
+    """The end of its log in Base64, when that was asked for and told."""
 
 
 class RuntimeErrorBody(msgspec.Struct):

@@ -33,14 +33,18 @@ class RuntimeApi:
     Args:
         report: Called with the id of an invocation and the answer to it; with None for the id when the process could
             not even begin.
+        ready: Called whenever the process asks for an invocation.
     """
 
-    def __init__(self, report: Callable[[str | None, Reply], object]) -> None:
+    def __init__(
+        self, report: Callable[[str | None, Reply], object], ready: Callable[[], object] = lambda: None
+    ) -> None:
         self.asked = 0
         """How often the process has asked for an invocation."""
         self.handed_out: str | None = None
         """The id of the last invocation that it was given."""
         self._report = report
+        self._ready = ready
         self._lock = threading.Lock()
         self._current: str | None = None
         self._offered: asyncio.Queue[RuntimeInvocation] = asyncio.Queue()
@@ -77,6 +81,7 @@ class RuntimeApi:
 
     async def _next(self, request: Request) -> Response:
         self.asked += 1
+        self._ready()
         offered = asyncio.create_task(self._offered.get())
         closing, left = asyncio.create_task(self._closing.wait()), asyncio.create_task(_left(request))
         await asyncio.wait({offered, closing, left}, return_when=asyncio.FIRST_COMPLETED)

@@ -19,6 +19,8 @@ from steprig.aws.http.routes.executions import execution_routes
 from steprig.aws.http.routes.invoking import invoking_routes
 from steprig.aws.http.routes.listing import listing_routes
 from steprig.aws.http.routes.local import local_routes
+from steprig.aws.http.routes.settings import setting_routes
+from steprig.aws.http.throttling import ConcurrencyExceededError, throttled
 
 Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]
 
@@ -38,6 +40,7 @@ def create_app(backend: Backend, lifespan: Lifespan, *, max_request_size: int) -
             *listing_routes(backend),
             *callback_routes(backend),
             *invoking_routes(backend),
+            *setting_routes(backend),
             *local_routes(backend),
         ],
         middleware=[
@@ -45,7 +48,13 @@ def create_app(backend: Backend, lifespan: Lifespan, *, max_request_size: int) -
             Middleware(RawPath),
             Middleware(BodyLimit, most=max_request_size),
         ],
-        exception_handlers={ServiceError: refused, 404: unknown, 405: unknown, 500: failed},
+        exception_handlers={
+            ConcurrencyExceededError: throttled,
+            ServiceError: refused,
+            404: unknown,
+            405: unknown,
+            500: failed,
+        },
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False

@@ -3,16 +3,17 @@
 import asyncio
 from collections.abc import Callable
 from datetime import timedelta
-from uuid import uuid4
 
 from steprig.aws.arns import function_arn
 from steprig.aws.engine import Engine
 from steprig.aws.errors import DurableExecutionAlreadyStartedException, ResourceNotFoundException
 from steprig.aws.functions import Functions, Target
+from steprig.aws.hosting.event_queue import EventQueue
+from steprig.aws.hosting.hosts import Hosts
+from steprig.aws.hosting.invocation_logs import InvocationLogs
 from steprig.aws.http.pausing import Pauses
 from steprig.aws.http.waiting import Waiter
 from steprig.aws.index import ExecutionIndex
-from steprig.aws.invoker import Invoker
 from steprig.aws.model import Arn
 from steprig.aws.starting import Start
 from steprig.kernel import Clock, Journal
@@ -26,9 +27,11 @@ class Backend:
         journal: The engine's.
         clock: The engine's.
         functions: Which functions there are.
-        invoker: Calls them.
+        hosts: Call them.
+        logs: What invocations have logged.
         region: Of the ARNs.
         account: Of the ARNs.
+        execution_timeout: Seconds that an execution may take of a function that nothing is known of, if told.
         invocation_timeout: Seconds that one call of a function may take.
         use_endpoint: Has functions, or one, called at a Lambda endpoint; takes the URL, and the function or None.
     """
@@ -39,10 +42,12 @@ class Backend:
         journal: Journal,
         clock: Clock,
         functions: Functions,
-        invoker: Invoker,
+        hosts: Hosts,
+        logs: InvocationLogs,
         *,
         region: str,
         account: str,
+        execution_timeout: int | None,
         invocation_timeout: int,
         use_endpoint: Callable[[str, str | None], object],
     ) -> None:
@@ -50,12 +55,15 @@ class Backend:
         self.index = ExecutionIndex(journal, engine.execution)
         self.clock = clock
         self.functions = functions
-        self.invoker = invoker
+        self.hosts = hosts
+        self.logs = logs
+        self.events = EventQueue(clock, hosts)
         self.region = region
         self.account = account
+        self.execution_timeout = execution_timeout
         self.invocation_timeout = invocation_timeout
         self.use_endpoint = use_endpoint
-        self.pauses = Pauses(engine)
+        self.pauses = Pauses(engine, journal, clock)
         self.closing = asyncio.Event()
         self.waiter = Waiter(engine, self.closing)
 
@@ -82,22 +90,27 @@ class Backend:
         """The ARN of a function here."""
         return function_arn(name, region=self.region, account=self.account, qualifier=qualifier)
 
+    def has_started(self, start: Start) -> bool:
+        """Whether there is an execution of this name, which `start` would find."""
+        existing = self.index.named(start.function.partition(":")[0], start.name)
+        return existing is not None and not existing.deleted
+
     def start(self, start: Start, name: str | None) -> Arn:
         """Start an execution, or find the one that was started by the same name with the same input.
 
         Args:
-            start: All but its name.
-            name: The one that makes it idempotent, if any.
+            start: What is asked for.
+            name: The one in it that makes it idempotent; None if that was drawn.
 
         Raises:
             DurableExecutionAlreadyStartedException: The name is taken by an execution with another input.
         """
         if name is None:
-            return self.engine.start(start._replace(name=str(uuid4())))
+            return self.engine.start(start)
         bare, _, _ = start.function.partition(":")
         existing = self.index.named(bare, name)
         if existing is None or existing.deleted:
-            return self.engine.start(start._replace(name=name))
+            return self.engine.start(start)
         if existing.started.input != start.input:
             raise AlreadyStartedError(existing.arn, name)
         return existing.arn

@@ -59,13 +59,16 @@ def execution_routes(backend: Backend) -> list[Route]:
 
     async def pause(request: Request) -> Response:
         body = await _pause_body(request)
-        asked = PauseRequest(body.client_token, body.reason, body.execution_timeout_paused)
+        asked = PauseRequest(
+            client_token=body.client_token, reason=body.reason, timeout_paused=body.execution_timeout_paused
+        )
         backend.pauses.pause(label(request, "arn"), asked)
         return Json({}, 202)
 
     async def resume(request: Request) -> Response:
         body = await _pause_body(request)
-        backend.pauses.resume(label(request, "arn"), PauseRequest(body.client_token, body.reason))
+        asked = PauseRequest(client_token=body.client_token, reason=body.reason)
+        backend.pauses.resume(label(request, "arn"), asked)
         return Json({}, 202)
 
     return [

@@ -12,21 +12,26 @@ from starlette.routing import Route
 
 from steprig.aws import limits
 from steprig.aws import records as r
-from steprig.aws.arns import LATEST, FunctionName
+from steprig.aws.arns import FunctionName
 from steprig.aws.errors import InvalidParameterValueException as Invalid
 from steprig.aws.errors import InvalidRequestContentException, RequestTooLargeException
 from steprig.aws.functions import Target
+from steprig.aws.hosting.invocation_logs import execution_key
 from steprig.aws.http.backend import Backend
 from steprig.aws.http.constraints import EXECUTION_NAME, TENANT_ID
 from steprig.aws.http.function_names import function_of
 from steprig.aws.http.raw_path import label
 from steprig.aws.http.reading import match, shown
+from steprig.aws.http.routes.settings import config_key
+from steprig.aws.http.tailing import Tail
+from steprig.aws.http.throttling import ConcurrencyExceededError
 from steprig.aws.invocations import timed_out
 from steprig.aws.invoker import Caller, PlainCall
 from steprig.aws.model import ErrorObject
 from steprig.aws.starting import Start
 
 _TYPES = ("Event", "RequestResponse", "DryRun")
+_LOG_TYPES = ("None", "Tail")
 HANDLER_INVOKE = "X-Dex-Handler-Invoke"
 """On the request to run a durable handler once, with the event that is sent, and to start nothing."""
 
@@ -50,6 +55,14 @@ def invoking_routes(backend: Backend) -> list[Route]:
     return [Route("/2015-03-31/functions/{function}/invocations", invoke, methods=["POST"])]
 
 
+def _wants_tail(request: Request, how: str) -> bool:
+    """Whether the answer has to have the end of the log. An event's never has."""
+    kind = request.headers.get("X-Amz-Log-Type", "None")
+    if kind not in _LOG_TYPES:
+        raise Invalid(f"LogType must be of {', '.join(_LOG_TYPES)}, not {shown(kind)}.")
+    return kind == "Tail" and how == "RequestResponse"
+
+
 def _payload(body: bytes, how: str) -> str:
     most = limits.ASYNCHRONOUS_PAYLOAD_BYTES if how == "Event" else limits.PAYLOAD_BYTES
     if len(body) > most:
@@ -70,7 +83,7 @@ async def _run(
     match("tenantId", tenant, TENANT_ID)
     start = Start(
         function=target.name,
-        name="",
+        name=execution_name or str(uuid4()),
         input=payload,
         version=name.version,
         region=backend.region,
@@ -81,20 +94,23 @@ async def _run(
         tenant_id=tenant,
         trace_id=_header(request, "X-Amzn-Trace-Id"),
     )
-    arn = backend.start(start, execution_name)
-    headers = {"X-Amz-Durable-Execution-Arn": arn, "X-Amz-Executed-Version": name.version}
-    if how == "Event":
-        return Response(status_code=202, headers=headers)
-    state = await backend.waiter.end_of(arn, request)
-    if state.status == "SUCCEEDED":
-        return _succeeded(state.result, headers)
-    return _failed(state.error, headers)
+    if how == "RequestResponse" and backend.hosts.is_full(target.name) and not backend.has_started(start):
+        raise ConcurrencyExceededError
+    with Tail(backend.logs, execution_key(start.entry("").arn), wanted=_wants_tail(request, how)) as tail:
+        arn = backend.start(start, execution_name)
+        headers = {"X-Amz-Durable-Execution-Arn": arn, "X-Amz-Executed-Version": name.version}
+        if how == "Event":
+            return Response(status_code=202, headers=headers)
+        state = await backend.waiter.end_of(arn, request)
+        if state.status == "SUCCEEDED":
+            return _succeeded(state.result, {**headers, **tail.headers()})
+        return _failed(state.error, {**headers, **tail.headers()})
 
 
 async def _call(
     backend: Backend, request: Request, name: FunctionName, target: Target, payload: str, how: str
 ) -> Response:
-    """Call a handler once."""
+    """Call a handler once, or for an event until it succeeds."""
     caller = Caller(
         function=target.name,
         version=name.version,
@@ -105,27 +121,37 @@ async def _call(
         timeout=backend.invocation_timeout,
         client_context=_client_context(request) if how == "RequestResponse" else None,
     )
-    call, work = PlainCall(caller, str(uuid4()), payload), backend.clock.working(f"call of {target.name}")
+    call, headers = PlainCall(caller, str(uuid4()), payload), {"X-Amz-Executed-Version": name.version}
+    if how == "Event":
+        backend.events.send(call, config_key(name))
+        return Response(status_code=202, headers=headers)
+    with Tail(backend.logs, call.request_id, wanted=_wants_tail(request, how)) as tail:
+        end = await _end_of(backend, request, call)
+        if isinstance(end, r.ExecutionSucceeded):
+            return _succeeded(end.result, {**headers, **tail.headers()})
+        return _failed(getattr(end, "error", None), {**headers, **tail.headers()})
+
+
+async def _end_of(backend: Backend, request: Request, call: PlainCall) -> r.ExecutionEnd:
+    """How a call has ended."""
+    function, timeout = call.caller.function, call.caller.timeout
+    work = backend.clock.working(f"call of {function}")
 
     def begin(report: Callable[[r.ExecutionEnd], object]) -> Callable[[], object]:
         def done(end: r.ExecutionEnd) -> None:
             work.done()
             report(end)
 
-        backend.invoker.call(call, done)
+        if not backend.hosts.try_call(call, done):
+            work.done()
+            raise ConcurrencyExceededError
         return lambda: None
 
-    if how == "Event":
-        begin(lambda end: None)
-        return Response(status_code=202, headers={"X-Amz-Executed-Version": name.version})
-    headers = {"X-Amz-Executed-Version": name.version or LATEST}
     try:
-        end = await backend.waiter.reported(begin, request, timeout=backend.invocation_timeout)
+        return await backend.waiter.reported(begin, request, timeout=backend.hosts.patience(function, timeout))
     except TimeoutError:
-        return _failed(timed_out(backend.invocation_timeout).error, headers)
-    if isinstance(end, r.ExecutionSucceeded):
-        return _succeeded(end.result, headers)
-    return _failed(getattr(end, "error", None), headers)
+        backend.logs.time_out(call.request_id, timeout)
+        return r.ExecutionFailed(error=timed_out(timeout).error)
 
 
 def _succeeded(result: str | None, headers: dict[str, str]) -> Response:

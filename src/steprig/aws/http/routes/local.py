@@ -8,6 +8,7 @@ from starlette.routing import Route
 from steprig.aws import limits
 from steprig.aws.arns import LATEST
 from steprig.aws.errors import InvalidParameterValueException as Invalid
+from steprig.aws.functions import Target
 from steprig.aws.http.answers import Json
 from steprig.aws.http.backend import AlreadyStartedError, Backend
 from steprig.aws.http.constraints import ACCOUNT_ID, EXECUTION_NAME, TENANT_ID
@@ -26,8 +27,9 @@ class StartBody(msgspec.Struct, rename="pascal"):
     function_name: str
     function_qualifier: str
     execution_name: str
-    execution_timeout_seconds: int
     execution_retention_period_days: int
+    execution_timeout_seconds: int | msgspec.UnsetType = msgspec.UNSET
+    """Left out for the function's own."""
     invocation_id: str | None = None
     trace_fields: dict[str, str] | None = None
     tenant_id: str | None = None
@@ -82,7 +84,9 @@ def _start(body: StartBody, backend: Backend) -> Start:
     match("accountId", body.account_id, ACCOUNT_ID)
     match("executionName", body.execution_name, EXECUTION_NAME)
     match("tenantId", body.tenant_id, TENANT_ID)
-    _check_range("ExecutionTimeoutSeconds", body.execution_timeout_seconds, limits.DELAY_SECONDS)
+    timeout = body.execution_timeout_seconds
+    if timeout is not msgspec.UNSET:
+        _check_range("ExecutionTimeoutSeconds", timeout, limits.DELAY_SECONDS)
     _check_range("ExecutionRetentionPeriodDays", body.execution_retention_period_days, _RETENTION_DAYS)
     if body.lambda_endpoint is not None:
         _check_url("LambdaEndpoint", body.lambda_endpoint)
@@ -94,11 +98,16 @@ def _start(body: StartBody, backend: Backend) -> Start:
         version=name.version if name.qualifier else LATEST,
         region=backend.region,
         account=body.account_id,
-        timeout=body.execution_timeout_seconds,
+        timeout=_default_timeout(target, backend) if timeout is msgspec.UNSET else timeout,
+        timeout_by_clock=timeout is not msgspec.UNSET or target is None or target.timeout_by_clock,
         retention_days=body.execution_retention_period_days,
         tenant_id=body.tenant_id,
         trace_id=(body.trace_fields or {}).get("XAmznTraceId"),
     )
+
+
+def _default_timeout(target: Target | None, backend: Backend) -> int:
+    return backend.execution_timeout or limits.EXECUTION_TIMEOUT if target is None else target.execution_timeout
 
 
 def _check_range(name: str, value: int, allowed: range) -> None:
