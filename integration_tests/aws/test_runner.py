@@ -1,5 +1,6 @@
 """What tests are written with."""
 
+import importlib
 import inspect
 import subprocess
 import sys
@@ -252,3 +253,30 @@ except ImportError as error:
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert "pip install 'steprig[aws]'" in told
     assert "DurableFunctionTestRunner needs the package 'aws_durable_execution_sdk_python'" in told
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "DurableChildContextTestRunner",
+        "DurableFunctionCloudTestRunner",
+        "DurableFunctionsTestError",
+        "ErrorObject",
+        "FileSystemExecutionStore",
+        "InMemoryExecutionStore",
+        "InvocationStatus",
+        "OperationStatus",
+        "OperationType",
+        "ResourceNotFoundException",
+        "SQLiteExecutionStore",
+        "WebRunner",
+        "WebRunnerConfig",
+    ],
+)
+def test_what_tests_import_along_with_the_runner_is_there(name):
+    assert getattr(importlib.import_module("steprig.aws.runner"), name)
+
+
+def test_the_runner_module_has_nothing_else():
+    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+        importlib.import_module("steprig.aws.runner").Nothing  # noqa: B018

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from aws_durable_execution_sdk_python import durable_execution
+from aws_durable_execution_sdk_python.execution import InvocationStatus  # type: ignore[attr-defined]
+from aws_durable_execution_sdk_python.lambda_service import ErrorObject, OperationStatus, OperationType
 
 from steprig import aws
 from steprig.aws.function_runner import DurableFunctionTestRunner, ExecutionHistory
@@ -36,11 +38,15 @@ __all__ = [
     "DurableFunctionTestResult",
     "DurableFunctionTestRunner",
     "DurableFunctionWebTestRunner",
+    "ErrorObject",
     "ExecutionHistory",
     "ExecutionOperation",
     "ExecutionStatus",
+    "InvocationStatus",
     "InvokeOperation",
     "Operation",
+    "OperationStatus",
+    "OperationType",
     "PendingCallback",
     "StepOperation",
     "StoreType",
@@ -52,8 +58,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    """What needs a server or a client, imported on first use."""
-    if name not in __all__:
+    """What needs a server or a client, imported on first use; and the errors and stores of the package."""
+    if name not in __all__ and name not in aws.__all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(aws, name)
 
