@@ -253,9 +253,11 @@ def test_waiting_in_vain_says_where_the_execution_is(runner_of):
     arn = runner.run_async("null")
     runner.wait_for_callback(arn)
 
-    with pytest.raises(TimeoutError, match=r"(?s)did not have an open callback 'other'.*RUNNING.*approval.*waiting"):
+    with pytest.raises(
+        TimeoutError, match=r"(?s)Callback 'other' did not become available within 0.05 s.*RUNNING.*approval.*waiting"
+    ):
         runner.wait_for_callback(arn, "other", timeout=0.05)
-    with pytest.raises(TimeoutError, match=r"(?s)did not end within 0.05 s.*approval"):
+    with pytest.raises(TimeoutError, match=r"(?s)Execution did not complete within 0.05 s.*approval"):
         runner.wait_for_result(arn, timeout=0.05)
 
 

@@ -111,7 +111,7 @@ def test_a_handler_that_hangs_is_given_up(runner_of, caplog):
     runner = runner_of(handler, invocation_timeout=60)
     try:
         arn = runner.run_async("null")
-        with pytest.raises(TimeoutError, match="did not end within"):
+        with pytest.raises(TimeoutError, match="Execution did not complete within"):
             runner.wait_for_result(arn, timeout=0.1)
         result = runner_of(handler).run("null", execution_timeout=1)
         assert result.execution_status is ExecutionStatus.TIMED_OUT

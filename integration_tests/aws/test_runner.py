@@ -121,7 +121,7 @@ def test_a_child_context_takes_keywords():
 def test_operations_that_are_not_there_are_told_of_with_those_that_are(runner_of):
     result = runner_of(samples.sleeps).run("null")
 
-    with pytest.raises(DurableFunctionsTestError, match=r"no operation is named 'nothing'.*'begin', 'a day'"):
+    with pytest.raises(DurableFunctionsTestError, match=r"^Operation with name 'nothing' not found.*'begin', 'a day'"):
         result.get_step("nothing")
     with pytest.raises(DurableFunctionsTestError, match=r"'a day' is a WAIT \(Wait\), and no step"):
         result.get_step("a day")

@@ -19,9 +19,9 @@ from steprig.aws.history import events
 from steprig.aws.http import wire
 from steprig.aws.invocations import Failed, Returned, finish
 from steprig.aws.model import ErrorObject, OperationStatus
-from steprig.aws.open_callbacks import is_answered, open_callback
 from steprig.aws.projection import project
 from steprig.aws.told_history import event_from, records_of, state_of, without_data
+from steprig.aws.waited_for import is_answered, open_callback
 
 from .story import ARN, Story, callback, error, invoke, retry, update, wait
 from .test_properties import HAPPENINGS, IDS, told_story

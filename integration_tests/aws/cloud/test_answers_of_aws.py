@@ -142,7 +142,8 @@ def test_who_waits_for_what_is_not_visible_is_told_so(runner, answers):
         runner.wait_for_result(ARN, timeout=0)
 
     assert str(told.value) == (
-        "the execution did not end within 0 s; the service does not know it yet\n(its history cannot be shown: unknown)"
+        "Execution did not complete within 0 s; the service does not know it yet\n"
+        "(its history cannot be shown: unknown)"
     )
 
 
@@ -182,7 +183,7 @@ def test_a_history_that_stays_late_is_told_of(runner, answers):
     is_told(answers, STARTED)
     is_told(answers, STARTED)
 
-    with pytest.raises(TimeoutError, match="it is SUCCEEDED, and its history does not tell of its end yet"):
+    with pytest.raises(TimeoutError, match="the execution is SUCCEEDED, and its history does not tell of its end yet"):
         runner.wait_for_result(ARN, timeout=0)
 
 

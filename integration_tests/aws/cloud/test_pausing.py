@@ -83,7 +83,7 @@ def test_an_answer_during_a_pause_is_taken_when_the_pause_is_over(waiting):
     runner.send_callback_success(callback_id, b"yes")
     runner.advance(minutes=30)
     assert status(runner, arn) == "PAUSED"
-    with pytest.raises(TimeoutError, match="it is PAUSED"):
+    with pytest.raises(TimeoutError, match="the execution is PAUSED"):
         runner.wait_for_result(arn, timeout=0.1)
     ask(runner, arn, "/resume")
 

@@ -112,13 +112,13 @@ def test_who_waits_in_vain_is_told_where_the_execution_is(cloud):
         runner.wait_for_result(arn, timeout=0.2)
 
     lines = str(told.value).splitlines()
-    assert lines[0] == "the execution did not end within 0.2 s; it is RUNNING"
+    assert lines[0] == "Execution did not complete within 0.2 s; the execution is RUNNING"
     assert lines[1].startswith(f"{NAME}  running")
     assert "approval  (Callback)  waiting" in str(told.value)
 
 
 def test_run_is_over_in_its_time(cloud):
-    with pytest.raises(TimeoutError, match="did not end within"):
+    with pytest.raises(TimeoutError, match="Execution did not complete within"):
         cloud(samples.asks).run(timeout=0.3)
 
 
@@ -126,7 +126,9 @@ def test_a_callback_that_nobody_makes_is_not_waited_for_longer_than_wished(cloud
     runner = cloud(samples.asks)
     arn = runner.run_async()
 
-    with pytest.raises(TimeoutError, match=r"have an open callback 'another' within 0.3 s; it is RUNNING"):
+    with pytest.raises(
+        TimeoutError, match=r"Callback 'another' did not become available within 0.3 s; the execution is RUNNING"
+    ):
         runner.wait_for_callback(arn, "another", timeout=0.3)
 
 
@@ -143,7 +145,9 @@ def test_a_callback_is_found_by_its_name_and_else_the_latest(anywhere):
 
     assert latest == second != first
     assert value(runner.wait_for_result(arn)) == ["one", "two"]
-    with pytest.raises(DurableFunctionsTestError, match="did not have an open callback; it is SUCCEEDED"):
+    with pytest.raises(
+        DurableFunctionsTestError, match="Callback did not become available; the execution is SUCCEEDED"
+    ):
         runner.wait_for_callback(arn)
 
 

@@ -23,12 +23,12 @@ from steprig.aws.function_runner import ExecutionHistory
 from steprig.aws.history import Event
 from steprig.aws.inputs import as_json
 from steprig.aws.lambda_client import LambdaClient
-from steprig.aws.open_callbacks import is_answered, open_callback
 from steprig.aws.polling import polled
 from steprig.aws.projection import project
 from steprig.aws.result import DurableFunctionTestResult, result_of
 from steprig.aws.state import Execution
 from steprig.aws.told_history import error_object, records_of, state_of
+from steprig.aws.waited_for import NOT_COMPLETE, is_answered, not_available, open_callback
 from steprig.kernel import Clock
 from steprig.kernel.tree import run_tree
 
@@ -156,20 +156,20 @@ class DurableFunctionCloudTestRunner:
 
         def look(say: Callable[[str], None]) -> DurableFunctionTestResult | None:
             told = self._service.execution(execution_arn)
-            say(f"it is {told['Status']}")
+            say(f"the execution is {told['Status']}")
             if told["Status"] in _GOING_ON:
                 return None
             events = self._service.history(execution_arn)
             state = state_of(events, execution_arn)
             if state.ended is None:
-                say(f"it is {told['Status']}, and its history does not tell of its end yet")
+                say(f"the execution is {told['Status']}, and its history does not tell of its end yet")
                 return None
             if told.get("ExecutionDataIncluded", True):  # whole, as what is in the history may not be
                 result, error = told.get("Result"), error_object(told.get("Error"))
                 state = msgspec.structs.replace(state, result=result, error=error)
             return result_of(state, records_of(events, execution_arn), events)
 
-        return self._wait(execution_arn, look, timeout, "end")
+        return self._wait(execution_arn, look, timeout, NOT_COMPLETE)
 
     # --- Callbacks ----------------------------------------------------------------------------------
 
@@ -189,18 +189,18 @@ class DurableFunctionCloudTestRunner:
             TimeoutError: There is none; the message shows where the execution is.
             ResourceNotFoundException: There is no such execution.
         """
-        what = "have an open callback" if name is None else f"have an open callback {name!r}"
+        what = not_available(name)
 
         def look(say: Callable[[str], None]) -> str | None:
             events = self._service.history(execution_arn)
             state = state_of(events, execution_arn)
-            say(f"it is {state.status}")
+            say(f"the execution is {state.status}")
             if (found := open_callback(state, name)) is not None:
                 return found
             if is_answered(state, name):
                 _refuse(f"Callback {name} has already completed", state, events)
             if state.ended is not None:
-                _refuse(f"the execution did not {what}", state, events)
+                _refuse(what, state, events)
             return None
 
         return self._wait(execution_arn, look, timeout, what)
@@ -325,7 +325,7 @@ class DurableFunctionCloudTestRunner:
             return polled(patiently, timeout=timeout, interval=self.poll_interval, closed=self._closed)
         except TimeoutError:
             tree = self._tree(arn)
-            raise TimeoutError(f"the execution did not {what} within {timeout:g} s; {seen[-1]}\n{tree}") from None
+            raise TimeoutError(f"{what} within {timeout:g} s; {seen[-1]}\n{tree}") from None
 
     def _tree(self, arn: str) -> str:
         try:
@@ -339,7 +339,7 @@ class DurableFunctionCloudTestRunner:
 
 
 def _refuse(why: str, state: Execution, events: Sequence[Event]) -> NoReturn:
-    raise DurableFunctionsTestError(f"{why}; it is {state.status}\n{_tree(events, state.arn)}")
+    raise DurableFunctionsTestError(f"{why}; the execution is {state.status}\n{_tree(events, state.arn)}")
 
 
 def _tree(events: Sequence[Event], arn: str) -> str:

@@ -16,7 +16,6 @@ from steprig.aws.history import Event, events
 from steprig.aws.in_process import Handler, InProcessInvoker
 from steprig.aws.inputs import as_json
 from steprig.aws.moving import advance
-from steprig.aws.open_callbacks import is_answered, open_callback
 from steprig.aws.projection import project
 from steprig.aws.prompt import hurry_sdk
 from steprig.aws.records import EXECUTION
@@ -26,6 +25,7 @@ from steprig.aws.result import DurableFunctionTestResult, result_of
 from steprig.aws.sdk_objects import error_from
 from steprig.aws.starting import Start
 from steprig.aws.state import Execution
+from steprig.aws.waited_for import NOT_COMPLETE, is_answered, not_available, open_callback
 from steprig.aws.watchers import ExecutionNotReachedError
 from steprig.kernel import Clock, Journal, MemoryJournal, RealClock, Timeline, VirtualClock
 from steprig.kernel.tree import run_tree
@@ -200,7 +200,7 @@ class DurableFunctionTestRunner:
             TimeoutError: It goes on; the message shows where it is.
             ResourceNotFoundException: There is no such execution.
         """
-        state = self._wait(execution_arn, lambda state: state.ended is not None, timeout, "end", skip_deadlines)
+        state = self._wait(execution_arn, lambda state: state.ended is not None, timeout, NOT_COMPLETE, skip_deadlines)
         return result_of(state, self._engine.records(execution_arn))
 
     def resume(self) -> list[str]:
@@ -239,13 +239,13 @@ class DurableFunctionTestRunner:
         def reached(state: Execution) -> bool:
             return state.ended is not None or is_answered(state, name) or open_callback(state, name) is not None
 
-        what = "have an open callback" if name is None else f"have an open callback {name!r}"
+        what = not_available(name)
         state = self._wait(execution_arn, reached, timeout, what, skip_deadlines=False)
         callback_id = open_callback(state, name)
         if callback_id is not None:
             return callback_id
-        why = f"Callback {name} has already completed" if is_answered(state, name) else f"the execution did not {what}"
-        raise DurableFunctionsTestError(f"{why}; it is {state.status}\n{self._tree(state)}")
+        why = f"Callback {name} has already completed" if is_answered(state, name) else what
+        raise DurableFunctionsTestError(f"{why}; the execution is {state.status}\n{self._tree(state)}")
 
     def send_callback_success(self, callback_id: str, result: bytes | None = None) -> None:
         """Answer a callback.
@@ -377,8 +377,7 @@ class DurableFunctionTestRunner:
             return self._engine.wait(arn, reached, timeout=timeout, skip_deadlines=skip)
         except ExecutionNotReachedError as error:
             raise TimeoutError(
-                f"the execution did not {what} within {timeout:g} s; it is {error.state.status}\n"
-                f"{self._tree(error.state)}"
+                f"{what} within {timeout:g} s; the execution is {error.state.status}\n{self._tree(error.state)}"
             ) from error
 
     def _tree(self, state: Execution) -> str:

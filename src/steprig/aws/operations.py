@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 from aws_durable_execution_sdk_python.lambda_service import ErrorObject, OperationStatus, OperationType
 
@@ -43,6 +43,8 @@ K = TypeVar("K", bound=Operation)
 class Operations:
     """Finds operations by name, among those of one level; of several of one name the first."""
 
+    _kind: ClassVar[str] = "Operation"
+
     def _level(self) -> Sequence[Operation]:
         raise NotImplementedError
 
@@ -56,7 +58,8 @@ class Operations:
             if operation.name == name:
                 return operation
         names = ", ".join(repr(operation.name) for operation in self._level() if operation.name is not None)
-        raise DurableFunctionsTestError(f"no operation is named {name!r} on this level; there are {names or 'none'}")
+        missing = f"{self._kind} with name {name!r} not found"
+        raise DurableFunctionsTestError(f"{missing} on this level; there are {names or 'none'}")
 
     def get_step(self, name: str) -> "StepOperation":
         """The step, or wait for a condition, of this name. Raises `DurableFunctionsTestError`, as all these do."""
@@ -100,6 +103,8 @@ class ExecutionOperation(Operation):
 @dataclass(frozen=True)
 class ContextOperation(Operation, Operations):
     """A context, with what is in it."""
+
+    _kind: ClassVar[str] = "Child Operation"
 
     child_operations: list[Operation]
     result: str | None = None

@@ -1,7 +1,14 @@
-"""Which callbacks of an execution somebody could answer."""
+"""What a test waits for in an execution, and the words for when it does not come: those of AWS's own runner."""
 
 from steprig.aws.model import Operation, OperationType
 from steprig.aws.state import Execution
+
+NOT_COMPLETE = "Execution did not complete"
+
+
+def not_available(name: str | None) -> str:
+    """For a callback that there is not."""
+    return f"Callback {'' if name is None else f'{name!r} '}did not become available"
 
 
 def is_answered(state: Execution, name: str | None) -> bool:
