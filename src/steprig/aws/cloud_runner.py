@@ -246,12 +246,12 @@ class DurableFunctionCloudTestRunner:
 
         def look(say: Callable[[str], None]) -> str | None:
             status = str(self._service.execution(execution_arn)["Status"])
-            say(f"it is {status}")
+            say(f"the execution is {status}")
             return None if status in ("RUNNING", "PAUSING") else status
 
         if self._service.execution(execution_arn)["Status"] in _GOING_ON:
             self._service.pause(execution_arn)
-            self._wait(execution_arn, look, timeout, "come to the end of its invocation")
+            self._wait(execution_arn, look, timeout, "The invocation did not end")
 
     def resume_execution(self, execution_arn: str) -> None:
         """Go on with an execution that was paused. Nothing if it was not, or has ended.

@@ -295,7 +295,7 @@ class DurableFunctionTestRunner:
             def reached(state: Execution) -> bool:
                 return state.invocation is None
 
-            self._wait(execution_arn, reached, timeout, "come to the end of its invocation", skip_deadlines=False)
+            self._wait(execution_arn, reached, timeout, "The invocation did not end", skip_deadlines=False)
 
     def resume_execution(self, execution_arn: str) -> None:
         """Go on with an execution that was paused. Nothing if it was not, or has ended."""
