@@ -170,12 +170,10 @@ def _callback_started(event: Event) -> Entry:
 
 def _invoke_started(event: Event) -> Entry:
     details: Told = event.details
-    child = details.get("DurableExecutionArn")
     return r.ChainedInvokeStarted(
         **_whose(event),
         function_name=details.get("FunctionName", ""),
-        durable=child is not None,
-        child_arn=child,
+        child_arn=details.get("DurableExecutionArn"),
         tenant_id=details.get("TenantId"),
         input=_text(event, "Input"),
         executed_version=details.get("ExecutedVersion"),
