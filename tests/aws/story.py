@@ -69,7 +69,7 @@ class Story:
             region="us-west-2",
             account="123456789012",
             input="null",
-            timeout=300,
+            timeout=301,
             parent=parent,
         )
         self._record(started)

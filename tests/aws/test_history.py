@@ -56,7 +56,7 @@ def test_a_first_event_tells_input_and_timeout():
     assert (event["EventId"], event["Id"], event["Name"]) == (1, "EXEC", "name")
     assert event["ExecutionStartedDetails"] == {
         "Input": {"Payload": "null", "Truncated": False},
-        "ExecutionTimeout": 300,
+        "ExecutionTimeout": 301,
     }
 
 
@@ -287,7 +287,7 @@ def test_an_execution_that_has_ended_hears_nothing_any_more():
     story.take(completions.stop, None)
 
     assert len(story.records) == recorded
-    assert story.state.error.error_message == "Execution timed out after 300 seconds."
+    assert story.state.error.error_message == "Execution timed out after 301 seconds."
 
 
 def test_a_paused_timeout_stands_still():

@@ -56,7 +56,7 @@ def assert_same(story):
     assert due.items() <= {one.id: one.next_attempt_at for one in state.operations.values()}.items()
     assert (state.arn, state.ended, state.ended_at) == (story.state.arn, story.state.ended, story.state.ended_at)
     assert (state.result, state.error or EMPTY) == (story.state.result, story.state.error or EMPTY)
-    assert state.started.function == story.state.started.function
+    assert (state.started.function, state.timeout_at) == (story.state.started.function, story.state.timeout_at)
     assert (state.pause is None) == (story.state.pause is None)
     for name in (None, *IDS):
         assert open_callback(state, name) == open_callback(story.state, name)
@@ -83,6 +83,7 @@ def whole_story():
         update("STEP", "SUCCEED", "s", payload="1"),
         update("CONTEXT", "SUCCEED", "ctx", payload="2"),
         wait(5, "w", name="wait"),
+        wait(6, "given up"),
         callback(60, 20, "c", name="asked"),
         callback(ident="d", name="refused"),
         callback(7, ident="late"),
@@ -94,6 +95,7 @@ def whole_story():
         update("CONTEXT", "START", "bad"),
         update("CONTEXT", "FAIL", "bad", error=error()),
     )
+    story.checkpoint(update("WAIT", "CANCEL", "given up", error=error()))
     story.take(finish, "INV0", Failed(ErrorObject("crash")))
     story.take(completions.succeed_callback, "c", b"yes")
     story.take(completions.fail_callback, "d", error("refused"))
