@@ -378,3 +378,16 @@ def test_many_threads_run_executions(elsewhere):
 
     assert [value(result) for result in results] == ["done"] * 10
     assert len({result.execution_arn for result in results}) == 10
+
+
+def test_what_the_start_took_is_part_of_the_timeout(cloud, monkeypatch):
+    left = []
+    runner = cloud(samples.adds)
+    monkeypatch.setattr(runner, "run_async", lambda *args, **options: threading.Event().wait(0.05) or "arn")
+    monkeypatch.setattr(runner, "wait_for_result", lambda arn, timeout: left.append(timeout))
+
+    runner.run(timeout=30)
+    runner.run(timeout=0.01)
+
+    assert 0 < left[0] <= 29.95
+    assert left[1] == 0

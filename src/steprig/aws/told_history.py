@@ -79,7 +79,7 @@ def state_of(events: Sequence[Event], arn: str) -> Execution:
     if state is None:
         raise DurableFunctionsTestError(f"the history of {arn} does not begin with ExecutionStarted")
     begun = _begun(events)
-    if state.ended is not None or begun is None:
+    if begun is None:
         return state
     return msgspec.structs.replace(state, invocation=Invocation(InvocationId(""), begun))
 
