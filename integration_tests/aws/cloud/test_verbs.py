@@ -391,3 +391,20 @@ def test_what_the_start_took_is_part_of_the_timeout(cloud, monkeypatch):
 
     assert 0 < left[0] <= 29.95
     assert left[1] == 0
+
+
+def test_a_client_of_its_own_waits_longer_than_a_function_may_take(cloud):
+    runner = cloud(samples.adds)
+
+    assert runner.lambda_client.meta.config.read_timeout > 900
+
+
+def test_a_client_of_its_own_is_closed_once(cloud, monkeypatch):
+    runner, closed = cloud(samples.adds), []
+    close = runner.lambda_client.close
+    monkeypatch.setattr(runner.lambda_client, "close", lambda: closed.append("closed") or close())
+
+    runner.close()
+    runner.close()
+
+    assert closed == ["closed"]
