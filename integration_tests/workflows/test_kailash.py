@@ -5,12 +5,16 @@ import gc
 import logging
 import threading
 import warnings
+from contextvars import ContextVar, copy_context
 
 import pytest
+from kailash.nodes.code import PythonCodeNode
 from kailash.workflow.async_builder import AsyncWorkflowBuilder
 from kailash.workflow.builder import WorkflowBuilder
 
 from steprig.workflows import AsyncWorkflowTestCase, WorkflowInputError
+
+from .cases import until
 
 
 class Case(AsyncWorkflowTestCase):
@@ -178,6 +182,34 @@ def test_create_task_is_never_replaced_for_others(prelude):
     assert async_python.asyncio is asyncio
 
 
+def test_a_task_of_a_node_has_the_name_and_the_context_that_it_is_given():
+    given = ContextVar("given", default="nothing")
+
+    async def body(test):
+        context = copy_context()
+        context.run(given.set, "by the test")
+        await test.create_test_resource("given", lambda: given)
+        await test.create_test_resource("context", lambda: context)
+        return await test.execute_workflow(
+            workflow(
+                (
+                    "tasks",
+                    (
+                        "given, context = await get_resource('given'), await get_resource('context')\n"
+                        "async def look():\n"
+                        "    return given.get()\n"
+                        "task = asyncio.create_task(look(), name='mine', context=context)\n"
+                        "result = [task.get_name(), await task, await asyncio.create_task(look())]"
+                    ),
+                )
+            )
+        )
+
+    result = case(body)
+    assert result.error is None
+    assert result.outputs["tasks"] == ["mine", "by the test", "nothing"]
+
+
 @pytest.mark.parametrize("prelude", ["", "import asyncio\n"], ids=["given", "imported"])
 def test_kailash_still_limits_the_tasks_of_a_node(prelude):
     code = prelude + (
@@ -247,6 +279,37 @@ def test_nodes_that_are_not_async_run_and_are_told_of_too():
 
     assert result.outputs == {"a": {"n": 2}, "b": {"n": 4}}
     assert [step.id for step in result.steps] == ["a", "b"]
+
+
+def test_the_loop_goes_on_while_a_thread_of_a_failed_run_comes_to_its_end():
+    entered, gate, waited = threading.Event(), threading.Event(), []
+
+    def slow():
+        entered.set()
+        waited.append(gate.wait(20))
+        return {"result": 1}
+
+    async def body(test):
+        builder = AsyncWorkflowBuilder("mixed")
+        builder.add_async_code(
+            "fails",
+            "entered = await get_resource('entered')\nwhile not entered.is_set():\n"
+            "    await asyncio.sleep(0.01)\nraise ValueError('no')",
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of a way to build that kailash likes better
+            builder.add_node_instance(PythonCodeNode.from_function(slow, name="slow"), "slow")
+        await test.create_test_resource("entered", lambda: entered)
+        running = asyncio.create_task(test.execute_workflow(builder.build()))
+        await until(entered.is_set, "the start of the thread")
+        for _ in range(50):
+            await asyncio.sleep(0.005)
+        gate.set()
+        return await running
+
+    result = case(body)
+    assert result.status == "failed"
+    assert waited == [True]
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,9 @@
 """Waiting, limits, repetition and load."""
 
 import asyncio
+import threading
 import time
+import tracemalloc
 
 import pytest
 
@@ -184,6 +186,31 @@ def test_a_getter_that_hangs_does_not_hold_up_the_test():
         run(AsyncAssertions.assert_converges(never, timeout=0.05, samples=20))
 
 
+def test_whether_a_value_settles_takes_two_samples_a_tenth_of_a_second_apart():
+    with pytest.raises(ValueError, match="two samples or more, not by 1"):
+        run(AsyncAssertions.assert_converges(lambda: 1, samples=1))
+    with pytest.raises(AssertionError, match=r"more slowly than in 0\.2 s pass interval="):
+        run(AsyncAssertions.assert_converges(Rising().now, tolerance=0.5, timeout=100.0, samples=2))
+
+
+def test_a_getters_own_timeout_stays_that():
+    def stuck():
+        raise TimeoutError("the socket's own")
+
+    for waiting in (AsyncTestUtils.wait_for_condition, AsyncAssertions.assert_eventually_true):
+        with pytest.raises(TimeoutError, match="the socket's own"):
+            run(waiting(stuck))
+
+
+def test_of_many_samples_the_first_and_the_last_are_shown():
+    with pytest.raises(AssertionError) as caught:
+        run(AsyncAssertions.assert_converges(Rising().now, tolerance=0, timeout=60, samples=20, interval=0))
+    message = str(caught.value)
+    assert "20 seen: 1 after" in message
+    assert ", ... (10 more) ..., 14 after" in message
+    assert "4 after" not in message.replace("14 after", "")
+
+
 def test_throughput_is_operations_by_time():
     assert (
         run(AsyncAssertions.assert_performance(asyncio.sleep(0.001, 3), max_time=20, min_throughput=1, operations=1000))
@@ -193,6 +220,29 @@ def test_throughput_is_operations_by_time():
         run(AsyncAssertions.assert_performance(asyncio.sleep(0.01), min_throughput=10_000, operations=5))
     with pytest.raises(AssertionError, match=r"stopped after .* expected at most 0.05 s"):
         run(AsyncAssertions.assert_performance(never(), max_time=0.05))
+
+
+def test_performance_of_a_function_is_that_of_its_calls_one_by_one():
+    calls = iter(range(100))
+    assess = AsyncAssertions.assert_performance
+
+    assert run(assess(lambda: next(calls), max_time=20, operations=3, percentiles={50: 10, 100: 20})) == [0, 1, 2]
+    with pytest.raises(AssertionError, match=r"p100 .* \(at most 1e-09\); 4 calls from"):
+        run(assess(lambda: asyncio.sleep(0), operations=4, percentiles={100: 1e-9}))
+    with pytest.raises(AssertionError, match="stopped after"):
+        run(assess(never, max_time=0.05, operations=2))
+    with pytest.raises(ValueError, match="pass it uncalled"):
+        run(assess(asyncio.sleep(0), percentiles={50: 1}))
+
+
+def test_a_percentile_is_the_time_in_which_so_many_of_the_calls_have_ended():
+    from steprig.workflows.load import _check_percentiles
+
+    taken = [float(second) for second in range(1, 101)]
+    _check_percentiles(taken, {1: 1.0, 50: 50.0, 99: 99.0, 99.5: 100.0, 100: 100.0})
+    for percent, seconds in ((1, 0.5), (50, 49.5), (99, 98.5), (100, 99.5)):
+        with pytest.raises(AssertionError, match=rf"p{percent} "):
+            _check_percentiles(taken, {percent: seconds})
 
 
 def test_percentiles_are_of_calls_one_by_one():
@@ -216,6 +266,12 @@ def test_calls_at_once_get_their_arguments_in_threads_too_and_all_failures_are_l
         run(AsyncAssertions.assert_concurrent_safe(fail, concurrency=3))
 
 
+def test_calls_in_threads_are_all_at_once():
+    together = threading.Barrier(20)
+    arrived = run(AsyncAssertions.assert_concurrent_safe(lambda: together.wait(30), concurrency=20))
+    assert sorted(arrived) == [*range(20)]
+
+
 def test_a_leak_is_found_and_its_line_is_shown():
     kept = []
 
@@ -225,6 +281,56 @@ def test_a_leak_is_found_and_its_line_is_shown():
     run(AsyncAssertions.assert_memory_stable(lambda: bytearray(20_000), iterations=50))
     with pytest.raises(AssertionError, match=r"grew by \d+ bytes in 50 calls.*\n.*test_async_utils.py"):
         run(AsyncAssertions.assert_memory_stable(leak, iterations=50))
+
+
+def test_memory_may_grow_by_a_share_of_what_is_in_use():
+    kept = []
+
+    def grow():
+        kept.append(bytearray(2_000 if kept else 10_000_000))
+
+    run(AsyncAssertions.assert_memory_stable(grow, iterations=100, growth_tolerance=0.1))
+    kept.clear()
+    with pytest.raises(AssertionError, match="allowed are"):
+        run(AsyncAssertions.assert_memory_stable(grow, iterations=100, growth_tolerance=0.001))
+
+
+@pytest.mark.parametrize("was_tracing", [False, True])
+def test_memory_is_traced_afterwards_if_it_was_before(was_tracing):
+    if was_tracing:
+        tracemalloc.start()
+    try:
+        run(AsyncAssertions.assert_memory_stable(lambda: None, iterations=1))
+        assert tracemalloc.is_tracing() == was_tracing
+    finally:
+        tracemalloc.stop()
+
+
+def test_what_blocks_the_loop_for_too_long_is_told_of_when_it_ends():
+    async def blocks():
+        async with AsyncTestUtils.assert_duration(max_seconds=0.01):
+            time.sleep(0.05)  # noqa: ASYNC251 - what blocks the loop is what is tested
+
+    with pytest.raises(AssertionError, match=r"it took .* expected at most 0.01 s"):
+        run(AsyncAssertions.assert_performance(lambda: time.sleep(0.05), max_time=0.01))
+    with pytest.raises(AssertionError, match=r"it took .* expected at most 0.01 s"):
+        run(blocks())
+
+
+def test_a_retry_waits_longer_each_time(monkeypatch):
+    waits = []
+
+    async def sleep(seconds):
+        waits.append(seconds)
+
+    @AsyncTestUtils.async_retry(max_attempts=4, delay=0.5, backoff=3.0)
+    async def fails():
+        raise ValueError
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    with pytest.raises(ValueError):  # noqa: PT011
+        run(fails())
+    assert waits == [0.5, 1.5, 4.5]
 
 
 def test_a_workflow_is_run_outside_of_a_test_case():

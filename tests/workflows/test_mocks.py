@@ -3,7 +3,7 @@
 import asyncio
 import inspect
 from collections import deque
-from unittest.mock import AsyncMock, Mock
+from unittest.mock import DEFAULT, AsyncMock, Mock
 
 import pytest
 
@@ -109,6 +109,37 @@ def test_a_side_effect_may_be_any_function(effect):
     mock.post.side_effect = effect
 
     assert run(mock.post("x")) == 7
+
+
+def test_rows_that_a_test_adds_to_an_empty_answer_are_no_other_mocks():
+    _, first = made()
+    _, second = made()
+
+    run(first.fetch()).append("a row")
+
+    assert run(second.fetch()) == []
+
+
+def test_a_method_that_is_reset_is_configured_no_more():
+    _, mock = made()
+    mock.send.return_value = "sent"
+    mock.get.side_effect = [1]
+
+    mock.send.reset_mock()
+    mock.get.reset_mock()
+
+    assert run(mock.send()) != "sent"
+    assert run(mock.get()) is None
+
+
+def test_a_side_effect_gives_what_it_returns_and_default_means_the_return_value():
+    _, mock = made()
+    mock.send.return_value = "sent"
+
+    mock.send.side_effect = lambda: None
+    assert run(mock.send()) is None
+    mock.send.side_effect = lambda: DEFAULT
+    assert run(mock.send()) == "sent"
 
 
 def test_a_response_is_configured_before_it_is_given():
@@ -248,7 +279,7 @@ def test_with_a_spec_only_what_the_class_has_can_be_called_and_only_so():
 
     assert run(mock.order("tea", count=2)) == 9
     assert inspect.iscoroutinefunction(mock.order.given)
-    with pytest.raises(AttributeError, match="refund"):
+    with pytest.raises(AttributeError, match=r"'refund', as Shop has none; that has: order, store, total"):
         _ = mock.refund
     with pytest.raises(TypeError, match="colour"):
         run(mock.order("tea", colour="green"))
@@ -271,12 +302,14 @@ def test_a_mock_resource_of_ones_own_is_tracked_once_registered():
 
 def test_a_plain_async_mock_can_be_asserted_on():
     registry, mailer = MockResourceRegistry(), AsyncMock()
+    mailer.send.return_value = Mock()
     registry.register_mock("mailer", mailer)
 
-    run(mailer.send("ada", urgent=True))
+    run(mailer.send("ada", urgent=True)).receipt("now")
 
     registry.assert_called("mailer", "send", times=1, with_kwargs={"urgent": True})
     registry.assert_not_called("mailer", "close")
+    assert [record.method for record in registry.get_calls("mailer")] == ["send"]
     assert registry.get_calls("mailer")[0].timestamp is None
 
 
@@ -297,6 +330,39 @@ def test_arguments_match_any_call_and_times_counts_those_that_match():
     message = str(caught.value)
     assert "service.send: expected 3 calls with with_args=('ada',), found 2 among 3 calls" in message
     assert "1. send('ada', urgent=True, copy='bob')" in message
+
+
+def test_arguments_and_times_have_to_be_met_exactly():
+    registry, mock = made()
+    run(mock.send("ada", "bob"))
+    run(mock.send("ada", "bob", copy=None))
+
+    for wrong in (
+        {"with_args": ("ada",)},
+        {"with_args": ("ada", "eve")},
+        {"times": 1},
+        {"times": 3},
+        {"times": 2, "with_kwargs": {"copy": None}},
+        {"times": 0},
+    ):
+        with pytest.raises(AssertionError, match="expected"):
+            registry.assert_called("service", "send", **wrong)
+    registry.assert_called("service", "send", times=1, with_kwargs={"copy": None})
+
+
+def test_of_many_calls_the_first_are_shown_and_the_others_counted():
+    registry, mock = made()
+
+    async def use():
+        for number in range(60):
+            await mock.send(number)
+
+    run(use())
+    with pytest.raises(AssertionError) as caught:
+        registry.assert_not_called("service", "send")
+    lines = str(caught.value).splitlines()
+    assert lines[-2].startswith("  50. send(49)")
+    assert lines[-1] == "  ... and 10 more"
 
 
 def test_a_method_that_was_not_called_shows_what_was():
@@ -340,3 +406,12 @@ def test_history_is_forgotten_for_one_or_for_all():
     assert registry.get_calls("service") == []
     mock.fetch.assert_not_called()
     assert registry.list_mocks() == ["service"]
+
+    other = run(registry.create_mock("other"))
+    run(mock.fetch())
+    run(other.fetch())
+    registry.reset_history("other")
+    assert [len(registry.get_calls(name)) for name in ("service", "other")] == [1, 0]
+    run(other.fetch())
+    registry.reset_history()
+    assert [len(registry.get_calls(name)) for name in ("service", "other")] == [0, 0]

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from steprig.kernel import WorkflowReport
-from steprig.workflows import AsyncWorkflowTestCase, UnusableWorkflowError, register_runner, unregister_runner
+from steprig.workflows import AsyncWorkflowTestCase, UnusableWorkflowError, register_runner, runners, unregister_runner
 
 MODULE = """
 class Recipe:
@@ -205,3 +205,19 @@ def _set_up():
     test = AsyncWorkflowTestCase()
     test._is_set_up = True
     return (test,)
+
+
+def test_a_runner_that_cannot_be_imported_is_told_of_where_nothing_fits(monkeypatch):
+    class Point:
+        name = "oven"
+
+        def load(self):
+            raise ImportError("no module named heat")
+
+    monkeypatch.setattr(runners, "entry_points", lambda group: [Point()])
+    runners._installed.cache_clear()
+    try:
+        with pytest.raises(UnusableWorkflowError, match=r"Not to be had: oven \(no module named heat\)"):
+            runners.runner_for(object())
+    finally:
+        runners._installed.cache_clear()

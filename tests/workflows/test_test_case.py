@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import time
+from unittest.mock import AsyncMock
 
 import pytest
 
@@ -71,6 +73,31 @@ def test_a_handler_takes_the_place_of_close_and_aclose_goes_before_close():
     assert closed == ["handled b", "aclose"]
 
 
+class OnlySlots:
+    __slots__ = ("closed",)
+
+    def __init__(self, closed):
+        self.closed = closed
+
+    async def close(self):
+        self.closed.append("slots")
+
+
+def test_an_object_that_has_become_a_mock_is_closed_and_a_free_mock_is_not():
+    closed = []
+
+    async def body(test):
+        free = await test.create_test_resource("free", None, mock=True)
+        given = await test.create_test_resource("given", AsyncMock, mock=True)
+        await test.create_test_resource("object", lambda: Closing("object", closed), mock=True)
+        await test.create_test_resource("slots", lambda: OnlySlots(closed), mock=True)
+        return free, given
+
+    for mock in case(body):
+        assert mock.get_calls() == []
+    assert closed == ["slots", "object"]
+
+
 def test_a_clean_up_that_fails_stops_no_other_and_is_raised():
     closed = []
 
@@ -81,6 +108,27 @@ def test_a_clean_up_that_fails_stops_no_other_and_is_raised():
     with pytest.raises(ValueError, match="b is stuck") as caught:
         case(body)
     assert closed == ["b", "a"]
+    assert caught.value.__notes__ == ["raised while the resource 'b' was cleaned up"]
+
+
+def test_a_clean_up_that_awaits_what_it_has_cancelled_stops_no_other_and_is_raised():
+    closed = []
+
+    class Background:
+        def __init__(self):
+            self.task = asyncio.create_task(asyncio.sleep(60))
+
+        async def close(self):
+            self.task.cancel()
+            await self.task
+
+    async def body(test):
+        await test.create_test_resource("a", lambda: Closing("a", closed))
+        await test.create_test_resource("b", Background)
+
+    with pytest.raises(asyncio.CancelledError) as caught:
+        case(body)
+    assert closed == ["a"]
     assert caught.value.__notes__ == ["raised while the resource 'b' was cleaned up"]
 
 
@@ -95,6 +143,7 @@ def test_several_failures_of_the_end_come_as_a_group():
     with pytest.raises(ExceptionGroup) as caught:
         case(body, Failing)
     assert [type(each) for each in caught.value.exceptions] == [KeyError, ValueError]
+    assert caught.value.exceptions[0].__notes__ == ["raised in tearDown of Failing"]
 
 
 def test_what_the_test_raises_goes_before_what_its_end_raises(caplog):
@@ -177,6 +226,37 @@ def test_a_resource_that_is_not_healthy_is_refused_and_closed():
 
     case(body)
     assert closed == ["db"]
+
+
+def test_a_resource_that_many_get_at_once_is_made_once():
+    made = []
+
+    async def make():
+        await asyncio.sleep(0)
+        made.append(object())
+        return made[-1]
+
+    async def body(test):
+        test.resource_registry.register_factory("db", make)
+        return await asyncio.gather(*(test.resource_registry.get_resource("db") for _ in range(10)))
+
+    assert {id(each) for each in case(body)} == {id(made[0])}
+    assert len(made) == 1
+
+
+def test_mocks_for_one_run_can_be_asserted_on_like_the_others():
+    mailer = AsyncMock()
+
+    async def mailing(get_resource, to):
+        await (await get_resource("mailer")).send(to)
+
+    async def body(test):
+        result = await test.execute_workflow(mailing, {"to": "ann"}, mock_resources={"mailer": mailer})
+        test.assert_workflow_success(result)
+        test.assert_resource_called("mailer", "send", times=1, with_args=("ann",))
+        assert test.get_resource("mailer") is mailer
+
+    case(body)
 
 
 def test_an_async_callable_is_a_workflow_of_one_node():
@@ -294,6 +374,15 @@ def test_a_none_that_is_there_is_fine_and_a_difference_is_shown():
         Case().assert_node_output(RESULT, "load", "Eve", "user.name")
 
 
+def test_a_time_limit_tells_of_what_could_not_be_stopped():
+    async def body(test):
+        async with test.assert_time_limit(0.01):
+            time.sleep(0.05)  # noqa: ASYNC251 - what blocks the loop is what is tested
+
+    with pytest.raises(AssertionError, match=r"it took .* s; the limit is 0.01 s"):
+        case(body)
+
+
 def test_a_time_limit_stops_what_is_within():
     async def body(test):
         async with test.assert_time_limit(5):
@@ -356,6 +445,30 @@ def test_a_runner_of_ones_own_is_asked_first():
     assert [(node, str(error)) for node, error in result.errors] == [("cake", "burnt")]
     with pytest.raises(UnusableWorkflowError):
         case(lambda test: test.execute_workflow(Recipe()))
+
+
+def test_the_runner_that_came_last_is_asked_first():
+    class Named:
+        def __init__(self, kind):
+            self.kind = kind
+
+        def accepts(self, workflow):
+            return workflow == "anything"
+
+        def name_of(self, workflow):
+            return "it"
+
+        async def run(self, workflow, inputs, run):
+            run.returned = self.kind
+
+    runners = [Named("first"), Named("last")]
+    for each in runners:
+        register_runner(each)
+    try:
+        assert case(lambda test: test.execute_workflow("anything")).returned == "last"
+    finally:
+        for each in runners:
+            unregister_runner(each)
 
 
 def test_the_summary_of_a_result_names_what_ran_and_what_failed(capsys):

@@ -83,7 +83,7 @@ class WorkflowHost:
 
     async def _wait_for_end(self, instance_id: str) -> None:
         try:
-            with self._hub.clock.awaiting_result(skip_deadlines=True):
+            with self._hub.clock.awaiting_result():
                 await self._hub.timeline.until(instance_id, lambda run: run.status.ended, timeout=_FOREVER)
         except BaseException:
             await asyncio.shield(asyncio.to_thread(self._client.terminate_orchestration, instance_id))

@@ -20,15 +20,24 @@ class CleanupStack:
 
         Returns:
             The errors, each with a note that says what was being cleaned up.
+
+        Raises:
+            BaseException: One that is no error, such as a cancellation, once all have been called.
         """
         errors: list[Exception] = []
+        stop: BaseException | None = None
         while self._undo:
             what, undo = self._undo.pop()
             try:
                 await awaited(undo())
-            except Exception as error:  # noqa: BLE001 - the others have to run, and it is raised after them
+            except BaseException as error:  # noqa: BLE001 - the others have to run, and it is raised after them
                 error.add_note(f"raised while {what} was cleaned up")
-                errors.append(error)
+                if isinstance(error, Exception):
+                    errors.append(error)
+                else:
+                    stop = error
+        if stop is not None:
+            raise stop
         return errors
 
 

