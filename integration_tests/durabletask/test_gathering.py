@@ -9,7 +9,7 @@ from steprig.durabletask import gathering
 from steprig.durabletask.pb import pb
 
 from ..waiting import until
-from .stage import scheduled
+from .stage import RawWorker, completed, scheduled
 
 NUMBER = 3
 
@@ -122,6 +122,131 @@ def test_a_backend_that_stops_holds_nothing_back(patient, stage, worker, activit
     stage.backend.stop()
 
     until(lambda: not is_held(stage), "that the clock may go on")
+
+
+def test_a_backend_that_comes_back_tells_what_was_held_back(patient, stage, worker, activities):
+    answer(worker, activities[0])
+    assert is_held(stage)
+    stage.backend.stop()
+    stage.backend.start()
+    later = RawWorker(stage)
+    items = [later.next() for _ in range(NUMBER)]
+
+    (turn,) = [item for item in items if item.HasField("orchestratorRequest")]
+    assert told(turn) == ["taskCompleted"]
+    later.close()
+
+
+def test_a_turn_that_is_held_back_outlives_the_worker(stage, raw, activities, worker, monkeypatch):
+    monkeypatch.setattr(gathering, "LONGEST", 0.1)
+    monkeypatch.setattr(gathering, "_QUIET", 1e12)
+    answer(worker, activities[0])
+    worker.cut()
+    until(lambda: not is_held(stage), "the end of the hold")
+    other = raw()
+    items = [other.next() for _ in range(NUMBER)]
+
+    (turn,) = [item for item in items if item.HasField("orchestratorRequest")]
+    assert told(turn) == ["taskCompleted"]
+
+
+def test_a_suspension_is_told_with_what_is_held_back_and_results_wait_until_it_ends(patient, stage, worker, activities):
+    answer(worker, activities[0])
+    stage.client.suspend_orchestration("one")
+    turn = worker.next()
+    assert told(turn) == ["taskCompleted", "executionSuspended"]
+    worker.complete(turn)
+    answer(worker, activities[1])
+    assert not is_held(stage)
+    stage.client.resume_orchestration("one")
+
+    assert told(worker.next()) == ["taskCompleted", "executionResumed"]
+
+
+def test_a_worker_that_has_lost_the_past_is_told_all_again(patient, stage, worker, activities):
+    answer(worker, activities[0])
+    stage.client.raise_orchestration_event("one", "go")
+    turn = worker.next()
+    answer(worker, activities[1])
+    worker.stub.CompleteOrchestratorTask(
+        pb.OrchestratorResponse(completionToken=turn.completionToken, requiresHistory=True)
+    )
+    again = worker.next()
+    assert told(again) == ["taskCompleted", "eventRaised", "taskCompleted"]
+    worker.complete(again)
+    answer(worker, activities[2])
+
+    assert told(worker.next()) == ["taskCompleted"]
+    assert not worker.items
+
+
+# --- What was rewound ---------------------------------------------------------------------------------------
+
+
+def fail(worker, turn):
+    worker.complete(turn, completed(status=pb.ORCHESTRATION_STATUS_FAILED))
+
+
+def rewind(stage, worker, *, without=()):
+    """Have a failed orchestration go back, and a worker leave these kinds of events out of its history."""
+    stage.client.rewind_orchestration("one")
+    turn = worker.next()
+    past = turn.orchestratorRequest.pastEvents
+    kept = [event for event in past if event.WhichOneof("eventType") not in ("executionCompleted", *without)]
+    action = pb.RewindOrchestrationAction(newHistory=kept)
+    worker.complete(turn, pb.OrchestratorAction(id=1, rewindOrchestration=action))
+    return turn
+
+
+def test_a_rewind_is_told_at_once_whatever_results_came_at_the_end(patient, stage, worker, activities):
+    stage.client.raise_orchestration_event("one", "go")
+    turn = worker.next()
+    answer(worker, activities[0])
+    fail(worker, turn)
+
+    assert told(rewind(stage, worker)) == ["executionRewound"]
+
+
+def test_a_rewind_is_told_at_once_whatever_has_failed_late(patient, stage, worker, activities):
+    stage.client.raise_orchestration_event("one", "go")
+    fail(worker, worker.next())
+    late = pb.ActivityResponse(completionToken=activities[0].completionToken)
+    late.failureDetails.errorType = "E"
+    worker.stub.CompleteActivityTask(late)
+
+    assert told(rewind(stage, worker)) == ["executionRewound"]
+
+
+def test_what_was_rewound_runs_at_once(patient, stage, worker, activities):
+    stage.client.raise_orchestration_event("one", "go")
+    fail(worker, worker.next())
+    rewind(stage, worker)
+
+    assert told(worker.next()) == []
+    assert not is_held(stage)
+
+
+def test_a_result_that_came_before_the_rewind_is_told_at_once(patient, stage, worker, activities):
+    stage.client.raise_orchestration_event("one", "go")
+    fail(worker, worker.next())
+    answer(worker, activities[0])
+    rewind(stage, worker)
+
+    assert told(worker.next()) == ["taskCompleted"]
+
+
+def test_nothing_is_held_back_for_an_activity_that_was_rewound_away(patient, stage, worker, activities):
+    stage.client.raise_orchestration_event("one", "go")
+    fail(worker, worker.next())
+    rewind(stage, worker, without=["taskScheduled"])
+    worker.complete(worker.next(), scheduled(4, "do"))
+    again = worker.next()
+    answer(worker, again)
+    assert is_held(stage)
+    for activity in activities:
+        answer(worker, activity)
+
+    assert told(worker.next()) == ["taskCompleted"]
 
 
 def test_time_stands_still_while_a_turn_is_held_back(patient, stage, worker, activities):

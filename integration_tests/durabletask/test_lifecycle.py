@@ -8,9 +8,11 @@ import pytest
 from durabletask.client import TaskHubGrpcClient
 
 from steprig.durabletask import BackendStartupError, InMemoryOrchestrationBackend, create_test_backend
+from steprig.durabletask.grpc_server import frames
 
 from ..waiting import until
-from .stage import RawWorker
+from .grpc_server.serving import RawClient
+from .stage import PATIENCE, RawWorker
 
 
 def empty(ctx, value):
@@ -114,6 +116,56 @@ def test_stopping_does_not_wait_for_streams_and_waits(stage):
     stopping.join(timeout=5)
     assert not stopping.is_alive()
     waiter.join()
+
+
+@pytest.fixture
+def client(stage):
+    """One that has made a call, and answers no ping by itself, without which nobody closes its connection."""
+    client = RawClient(stage.backend.port)
+    client.request(1, b"", "/TaskHubSidecarService/Hello")
+    client.answer(1)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def stop(stage, client):
+    """Begins to stop the backend."""
+    stopping = threading.Thread(target=stage.backend.stop, args=(PATIENCE,))
+    yield stopping.start
+    client.put(frames.PING, frames.ACK, 0, b"farewell")
+    stopping.join()
+
+
+def status_of(client, stream):
+    """With which an answer ends, before which a server says farewell."""
+    while True:
+        got = client.until(frames.HEADERS, stream)
+        if got.flags & frames.END_STREAM:
+            return client.decoded(got)["grpc-status"]
+        client.decoded(got)
+
+
+def test_workers_are_told_not_to_come_back_before_their_streams_end(client, stop):
+    client.request(3, b"", "/TaskHubSidecarService/GetWorkItems")
+    client.until(frames.HEADERS, 3)
+    stop()
+
+    client.until(frames.GOAWAY)
+    assert status_of(client, 3) == "0"
+
+
+def test_what_is_asked_for_while_a_backend_stops_is_refused_and_what_workers_answer_is_taken(stage, client, stop):
+    engine = stage.backend._running[1].engine
+    stop()
+    until(lambda: engine.is_stopped, "the stop")
+    statuses = []
+    for stream, call in ((3, "GetWorkItems"), (5, "WaitForInstanceCompletion"), (7, "CompleteActivityTask")):
+        client.request(stream, b"", f"/TaskHubSidecarService/{call}")
+        statuses.append(status_of(client, stream))
+
+    assert statuses == ["14", "14", "0"]
+    assert not stage.clock.in_flight
 
 
 def test_runs_are_on_the_timeline(shared_timeline):

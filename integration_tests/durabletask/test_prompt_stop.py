@@ -1,11 +1,12 @@
 """Workers that stop at once."""
 
+import asyncio
 import statistics
 import threading
 import time
 
 import pytest
-from durabletask.worker import TaskHubGrpcWorker
+from durabletask.worker import ConcurrencyOptions, TaskHubGrpcWorker
 
 from steprig.durabletask import stop_promptly
 
@@ -27,8 +28,8 @@ def sequence(ctx, number):
         yield ctx.call_activity(add_one, input=1)
 
 
-def started(stage, *activities):
-    worker = stop_promptly(stage.worker([sequence]))
+def started(stage, *activities, orchestrators=(sequence,), **options):
+    worker = stop_promptly(stage.worker(orchestrators, **options))
     for activity in (add_one, *activities):
         worker.add_activity(activity)
     worker.start()
@@ -52,7 +53,13 @@ def test_a_worker_that_has_just_begun_stops_too(stage):
     assert statistics.median(took) < 0.1
 
 
-def test_a_worker_finishes_what_it_has_begun_and_stops_right_then(stage):
+ONE_AT_A_TIME = ConcurrencyOptions(
+    maximum_concurrent_activity_work_items=1, maximum_concurrent_orchestration_work_items=1
+)
+
+
+@pytest.mark.parametrize("limits", [None, ONE_AT_A_TIME], ids=["with room for more", "full"])
+def test_a_worker_finishes_what_it_has_begun_and_stops_right_then(stage, limits):
     began, may_end, ended = threading.Event(), threading.Event(), []
 
     def hold(_, value):
@@ -66,8 +73,7 @@ def test_a_worker_finishes_what_it_has_begun_and_stops_right_then(stage):
 
     took = []
     for number in range(5):
-        worker = started(stage, hold)
-        worker._registry.add_orchestrator(holding)
+        worker = started(stage, hold, orchestrators=[holding], concurrency_options=limits)
         instance_id = stage.schedule(holding, number)
         assert began.wait(20)
         stopping = threading.Thread(target=worker.stop)
@@ -76,14 +82,70 @@ def test_a_worker_finishes_what_it_has_begun_and_stops_right_then(stage):
         may_end.set()
         stopping.join()
         took.append(time.perf_counter() - ended[-1])
-        later = started(stage)
-        later._registry.add_orchestrator(holding)
+        later = started(stage, orchestrators=[holding])
         assert stage.wait(instance_id).get_output() == number
         later.stop()
         began.clear()
         may_end.clear()
 
     assert statistics.median(took) < 0.2
+
+
+class Manager:
+    """What a worker's manager has that matters here, and somebody who waits for something in each of its queues."""
+
+    def __init__(self):
+        self._shutdown = False
+        self.activity_queue, self.orchestration_queue, self.entity_batch_queue = (asyncio.Queue() for _ in range(3))
+        queues = (self.activity_queue, self.orchestration_queue, self.entity_batch_queue)
+        self.waits = [asyncio.create_task(queue.get()) for queue in queues]
+
+    def shutdown(self):
+        self._shutdown = True
+
+    async def _process_work_item(self):
+        pass
+
+
+def with_manager(stage, body):
+    """Run a coroutine function on a manager of a worker that stops promptly."""
+
+    async def run():
+        worker = stage.worker()
+        worker._async_worker_manager = manager = Manager()
+        stop_promptly(worker)
+        await asyncio.sleep(0)
+        try:
+            await body(manager)
+        finally:
+            for wait in manager.waits:
+                wait.cancel()
+
+    asyncio.run(run())
+
+
+def test_nobody_is_woken_while_the_worker_goes_on(stage):
+    async def body(manager):
+        await manager._process_work_item()
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+        assert not any(wait.done() for wait in manager.waits)
+
+    with_manager(stage, body)
+
+
+def test_a_wait_that_ends_by_itself_at_that_moment_holds_up_no_other(stage):
+    async def body(manager):
+        loop = asyncio.get_running_loop()
+        loop.call_soon(loop.call_soon, manager.waits[0].cancel)
+        manager.shutdown()
+        async with asyncio.timeout(20):
+            ends = await asyncio.gather(*manager.waits, return_exceptions=True)
+
+        assert [type(end) for end in ends] == [asyncio.CancelledError, TimeoutError, TimeoutError]
+
+    with_manager(stage, body)
 
 
 def test_a_worker_can_be_started_again(stage):

@@ -117,6 +117,25 @@ def test_a_worker_gets_all_even_where_each_item_fills_its_window(stage, raw):
     assert {worker.next().orchestratorRequest.instanceId for _ in range(20)} == {f"large {n}" for n in range(20)}
 
 
+FAR = pb.OrchestratorAction(id=1, createTimer=pb.CreateTimerAction())
+FAR.createTimer.fireAt.seconds = 10**12
+
+
+@pytest.mark.parametrize(
+    ("action", "problem"),
+    [(FAR, "date value out of range"), (completed(status=RUNNING), "RUNNING"), (completed(status=99), "99")],
+    ids=["a time that is none", "an end that is none", "a status that is none"],
+)
+def test_an_answer_that_cannot_be_ends_the_orchestration(stage, raw, action, problem):
+    worker = raw()
+    stage.schedule("any", instance_id="one")
+    worker.complete(worker.next(), scheduled(2, "never"), action)
+
+    failure = stage.wait("one").failure_details
+    assert (failure.error_type, problem in failure.message) == ("InvalidAnswerError", True)
+    assert not worker.items
+
+
 def test_a_stale_answer_changes_nothing(stage, raw):
     lost = raw()
     stage.schedule("any", instance_id="one")

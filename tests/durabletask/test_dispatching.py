@@ -35,6 +35,46 @@ def test_what_a_lost_worker_has_given_back_is_offered_once():
     simulate(body)
 
 
+def test_what_a_lost_worker_has_goes_to_another_only_when_its_time_is_up():
+    async def body(sim: Simulation) -> None:
+        sim.start("one")
+        lost, other = sim.connect(), sim.connect()
+        assert sim.take(lost) is not None
+        sim.disconnect(lost)
+
+        assert sim.take(other) is None
+        await grace_passes(sim.engine.dispatcher)
+        assert sim.take(other) is not None
+
+    simulate(body)
+
+
+def test_time_stands_still_for_what_was_queued_before_a_worker_came():
+    def body(sim: Simulation) -> None:
+        sim.start("one")
+        assert not sim.engine.clock.in_flight
+        worker = sim.connect()
+        sim.take(worker)
+        assert sim.engine.clock.in_flight
+        sim.disconnect(worker)
+        sim.start("two")
+        assert "turn of any (two)" not in sim.engine.clock.in_flight
+
+    simulate(body)
+
+
+def test_time_goes_on_when_the_last_worker_for_what_is_queued_is_gone():
+    def body(sim: Simulation) -> None:
+        worker = sim.connect()
+        sim.start("one")
+        assert sim.engine.clock.in_flight
+        sim.disconnect(worker)
+
+        assert not sim.engine.clock.in_flight
+
+    simulate(body)
+
+
 def test_what_a_lost_worker_has_answered_in_time_is_not_waited_for():
     async def body(sim: Simulation) -> None:
         sim.start("one")

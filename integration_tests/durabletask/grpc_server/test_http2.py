@@ -121,6 +121,16 @@ def test_a_stream_that_was_reset_is_forgotten(serving, raw):
     assert serving.cancelled == serving.held
 
 
+@pytest.mark.parametrize(("method", "last"), [("POST", {"grpc-status": "0"}), ("GET", {":status": "405"})])
+def test_a_client_may_keep_no_table_of_headers(raw, method, last):
+    client = raw(settings=setting(1, 0))
+    client._decoder.max_allowed_table_size = 0  # it refuses headers that do not say that they need none
+    client.headers(1, [(":method", method), *HEADERS[1:]])
+    client.put(DATA, END, 1, framed(b"hi"))
+
+    assert client.answer(1)[1] == last
+
+
 # --- Windows ------------------------------------------------------------------------------------------------
 
 
@@ -151,6 +161,17 @@ def test_no_more_is_sent_than_the_connections_window_takes(raw):
 
     body, _ = client.answer(3)
     assert sent + len(body) == 2 * 65_005
+
+
+def test_small_answers_count_for_the_connections_window_too(raw):
+    client = raw(settings=setting(4, 1 << 20))
+    for stream in range(1, 15, 2):
+        client.request(stream, b"a" * 10_000)
+    for stream in range(1, 13, 2):
+        assert len(client.answer(stream)[0]) == 10_005
+
+    assert len(client.until(DATA, 13).payload) == 65_535 - 6 * 10_005
+    assert client.is_quiet()
 
 
 def test_a_window_may_become_smaller_than_what_was_sent(raw):
@@ -202,6 +223,19 @@ def test_a_stream_that_waits_may_be_reset(serving, raw):
     client.put(frames.RST_STREAM, 0, 1, window(8))
     client.put(SETTINGS, 0, 0, setting(4, 100))
 
+    assert is_served(client, 3)
+
+
+def test_nothing_more_of_a_stream_that_was_reset_is_sent_when_the_connections_window_opens(raw):
+    client = raw(settings=setting(4, 1 << 20))
+    client.request(1, b"a" * 70_000)
+    sent = 0
+    while sent < 65_535:
+        sent += len(client.until(DATA, 1).payload)
+    client.put(frames.RST_STREAM, 0, 1, window(8))
+    client.put(frames.WINDOW_UPDATE, 0, 0, window(1 << 20))
+
+    assert client.is_quiet()
     assert is_served(client, 3)
 
 
@@ -371,15 +405,57 @@ def test_a_priority_that_is_cut(raw):
     assert client.until(frames.RST_STREAM, 1).payload == window(SIZE)
 
 
-def test_a_call_after_the_farewell_is_refused(serving, raw):
+def go_away(serving):
+    for each in serving.do(lambda: list(serving._server._connections)):
+        serving.do(each.go_away)
+
+
+def farewell(client):
+    """The last stream that the server says it takes, and why it ends the connection."""
+    payload = client.until(frames.GOAWAY).payload
+    return int.from_bytes(payload[:4], "big"), int.from_bytes(payload[4:8], "big")
+
+
+def test_a_farewell_is_said_twice_and_the_second_time_when_the_client_has_heard_the_first(serving, raw):
+    client = raw()
+    assert is_served(client, 1)
+    go_away(serving)
+    go_away(serving)
+
+    assert farewell(client) == (2**31 - 1, ErrorCode.NO_ERROR)
+    ping = client.until(frames.PING)
+    assert ping.flags == 0
+    client.request(3, b"on its way")
+    assert client.answer(3) == (framed(b"on its way"), {"grpc-status": "0"})
+    client.put(frames.PING, frames.ACK, 0, ping.payload)
+    assert farewell(client) == (3, ErrorCode.NO_ERROR)
+    assert client.next() is None
+
+
+def test_a_call_outlives_the_farewell_and_a_later_one_is_refused(serving, raw):
     client = raw()
     client.request(1, path="/test/hold")
     until(lambda: serving.held, "the call")
-    for each in serving.do(lambda: list(serving._server._connections)):
-        serving.do(each.go_away)
+    go_away(serving)
+    client.put(frames.PING, frames.ACK, 0, client.until(frames.PING).payload)
     client.request(3)
 
     assert client.until(frames.RST_STREAM, 3).payload == window(ErrorCode.REFUSED_STREAM)
+    serving.do(serving.held[0].reply, b"late")
+    assert client.answer(1) == (framed(b"late"), {"grpc-status": "0"})
+    assert client.next() is None
+
+
+def test_a_connection_ends_with_the_last_call_that_is_cancelled(serving, raw):
+    client = raw()
+    client.request(1, path="/test/hold")
+    until(lambda: serving.held, "the call")
+    go_away(serving)
+    client.put(frames.PING, frames.ACK, 0, client.until(frames.PING).payload)
+    assert farewell(client)[0] == 1
+    client.put(frames.RST_STREAM, 0, 1, window(ErrorCode.CANCEL))
+
+    assert client.next() is None
 
 
 # --- What is no call ----------------------------------------------------------------------------------------

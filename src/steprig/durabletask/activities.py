@@ -36,11 +36,13 @@ class Activities:
         instance = item.instance
         try:
             instance.running.pop(item.occurrence, None)
-            if not instance.is_gone and item.occurrence in instance.state.activities:
+            if instance.is_gone:
+                return
+            if item.occurrence in instance.state.activities:
                 late = instance.state.status.is_terminal and has_failed
                 self._engine.record(instance, now, ActivityEnded(item.occurrence, b"" if late else event))
                 instance.results += not late
-                self._engine.consider(instance)
+            self._engine.consider(instance)
         finally:
             item.finish()
 

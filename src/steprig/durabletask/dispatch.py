@@ -88,7 +88,6 @@ class Dispatcher:
         while stream.reserved:
             self._queue(stream.reserved.popleft())
         self._count_in_flight()
-        self.rouse()
         self._workers_changed()
 
     def rouse(self) -> None:

@@ -80,6 +80,7 @@ class Engine:
         self.families = Families(self)
         self.activities = Activities(self)
         self.gathering = Gathering(rig, self._queue_turn)
+        self.is_stopped = False
         self._max_history_size = max_history_size
 
     # --- What clients do ----------------------------------------------------------------------------
@@ -242,6 +243,7 @@ class Engine:
                 for message in messages:
                     self._send(instance, message)
             case InstanceEnded():
+                instance.results = 0
                 self._cancel_timers(instance)
                 self.families.tell_parent(instance)
             case Rewound():
@@ -362,6 +364,7 @@ class Engine:
 
     def stop(self) -> None:
         """End every stream and wait, and drop every timer."""
+        self.is_stopped = True
         self.dispatcher.close()
         self.waiters.close()
         for instance in self.instances:

@@ -44,8 +44,8 @@ class Gathering:
 
     def hold(self, instance: Instance) -> bool:
         """Hold the next turn back if that is worth it. Whether it is held back."""
-        quiet = min(instance.turn_seconds * _QUIET, LONGEST)
-        if not quiet or not instance.running or len(instance.state.inbox) != instance.results:
+        quiet = instance.turn_seconds * _QUIET
+        if not quiet or not instance.running or not _tells_results_alone(instance):
             return False
         if instance not in self._held:
             work = self._rig.clock.working(f"results for {instance.state.name} ({instance.state.instance_id})")
@@ -72,3 +72,8 @@ class Gathering:
             self._look_later(instance, quiet)
         else:
             self._go_on(instance)
+
+
+def _tells_results_alone(instance: Instance) -> bool:
+    """One that was rewound has to run again, whatever it is told."""
+    return len(instance.state.inbox) == instance.results and not instance.state.owes_turn

@@ -65,9 +65,11 @@ class DurableTaskPlatform:
         _log.info("Durable Task backend listens on port %d", self.port)
 
     async def stop(self) -> None:
-        """See `Platform.stop`. Streams end first: a worker that stops at the same time must not wait for its own."""
+        """See `Platform.stop`. A worker whose stream ends comes back at once, and must not find this server again."""
         engine, self._engine = self.engine, None
         server, self._server = self._server, None
+        if server is not None:
+            await server.go_away()
         engine.stop()
         if server is not None:
             await server.stop(_GRACE if self.grace is None else self.grace)

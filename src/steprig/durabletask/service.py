@@ -8,7 +8,7 @@ from steprig.durabletask import instance_view
 from steprig.durabletask.engine import Engine
 from steprig.durabletask.grpc_server import Call, Method
 from steprig.durabletask.pb import SERVICE, DecodeError, pb
-from steprig.durabletask.problems import RefusedError, invalid
+from steprig.durabletask.problems import RefusedError, invalid, stopping
 from steprig.durabletask.records import InstanceId
 from steprig.durabletask.rpc_entities import EntityRpcs
 from steprig.durabletask.rpc_instances import InstanceRpcs
@@ -47,16 +47,24 @@ def methods(engine: Engine) -> dict[str, Method]:
     found: dict[str, Method] = {}
     for method in pb.DESCRIPTOR.services_by_name[SERVICE].methods:
         parse = _parsing(method.input_type._concrete_class.FromString, method.name)
-        path = f"/{SERVICE}/{method.name}"
-        if method.name == "GetWorkItems":
-            found[path] = _refusing(_work_items(engine, parse))
-        elif method.name == "StreamInstanceHistory":
-            found[path] = _refusing(_history(ListingRpcs(engine), parse))
-        elif method.name.startswith("WaitFor"):
-            found[path] = _refusing(_waiting(engine, parse, _answers_of(groups, method.name)))
-        else:
-            found[path] = _refusing(_at_once(parse, _answers_of(groups, method.name)))
+        answering = _answering(engine, groups, method.name, parse)
+        if not method.name.startswith(_OF_WORK):
+            answering = _while_it_runs(engine, answering)
+        found[f"/{SERVICE}/{method.name}"] = _refusing(answering)
     return found
+
+
+_OF_WORK = ("Complete", "Abandon")
+"""What workers say of work that they were given. They have no use for an error there, whenever they say it."""
+
+
+def _answering(engine: Engine, groups: tuple[object, ...], name: str, parse: _Parse) -> Method:
+    if name == "GetWorkItems":
+        return _work_items(engine, parse)
+    if name == "StreamInstanceHistory":
+        return _history(ListingRpcs(engine), parse)
+    answer = _answers_of(groups, name)
+    return _waiting(engine, parse, answer) if name.startswith("WaitFor") else _at_once(parse, answer)
 
 
 def snake_case(name: str) -> str:
@@ -78,6 +86,17 @@ def _parsing(parse: _Parse, name: str) -> _Parse:
             raise invalid(f"the request of {name} is no message of its type: {error}") from error
 
     return parsed
+
+
+def _while_it_runs(engine: Engine, method: Method) -> Method:
+    """What begins now would be left behind, on a clock that may outlive the engine."""
+
+    def handle(call: Call, message: bytes) -> None:
+        if engine.is_stopped:
+            raise stopping()
+        method(call, message)
+
+    return handle
 
 
 def _refusing(method: Method) -> Method:

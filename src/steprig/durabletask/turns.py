@@ -52,7 +52,16 @@ def work_item(body: bytes, token: str) -> bytes:
 
 
 def commit(state: InstanceState, turn: Turn, response: pb.OrchestratorResponse, given: Given) -> Decision:
-    """Take in what a worker answers to a turn."""
+    """Take in what a worker answers to a turn. An answer that cannot be ends the orchestration, which would else stand
+    still for ever: its turn is over."""
+    try:
+        return _taken(state, turn, response, given)
+    except (OverflowError, ValueError) as error:
+        problem = f"what the worker answered to a turn of orchestration '{state.instance_id}' cannot be: {error}"
+        return fail(state, "InvalidAnswerError", problem, given)
+
+
+def _taken(state: InstanceState, turn: Turn, response: pb.OrchestratorResponse, given: Given) -> Decision:
     decision = Decision(state, given)
     actions = Actions(decision)
     for action in response.actions:
@@ -120,6 +129,8 @@ def _complete(decision: Decision, action: pb.CompleteOrchestrationAction) -> Non
         last = history.execution_completed(decision.given.now, status, result, None)
         decision.continue_as(_continuing(decision, action), framed(PAST, (last,)))
         return
+    if not status.is_terminal:
+        raise ValueError(f"{status.name} is no status to end with")
     end(
         decision,
         status,

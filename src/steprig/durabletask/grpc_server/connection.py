@@ -33,6 +33,9 @@ _LONGEST_BLOCK = 1 << 18
 _WINDOW = frames.LARGEST_WINDOW
 """Bytes that the client may send before it is told that it may send more; no stream gets to that."""
 
+_LAST_ORDERS = frame(frames.PING, 0, 0, b"farewell")
+"""Whoever answers that has heard the farewell before it."""
+
 Method = Callable[[Call, bytes], None]
 """Answers to a call, now or later; it is given the request message."""
 
@@ -66,6 +69,9 @@ class Connection(asyncio.Protocol):
         self._read = 0
         """Bytes of the window that the client has used."""
         self._is_going_away = False
+        """No call is begun any more that is not on its way."""
+        self._is_closed = False
+        """No call is taken any more."""
 
     # --- The transport ----------------------------------------------------------------------------------
 
@@ -112,27 +118,37 @@ class Connection(asyncio.Protocol):
     # --- The end ----------------------------------------------------------------------------------------
 
     def go_away(self) -> None:
-        """Take no new calls. Ends when those are over that there are."""
-        self._is_going_away = True
-        self._sender.put(self._farewell(ErrorCode.NO_ERROR))
+        """Have the client begin no more calls. Ends when those are over that it has begun.
+
+        In two steps, as RFC 9113 has it in section 6.8: a call that is on its way gets its answer, too. A client whose
+        call is not taken would try again by itself, and gRPC's own then waits for a connection for ever at times.
+        """
+        if not self._is_going_away:
+            self._is_going_away = True
+            self._sender.put(self._farewell(ErrorCode.NO_ERROR, frames.LARGEST_WINDOW) + _LAST_ORDERS)
+
+    def _client_knows(self) -> None:
+        """It begins no more calls."""
+        self._is_closed = True
+        self._sender.put(self._farewell(ErrorCode.NO_ERROR, self._last))
         self._close_if_done()
 
     def abort(self) -> None:
         """End at once."""
         self._transport.abort()
 
-    def _farewell(self, code: ErrorCode, message: str = "") -> bytes:
-        payload = self._last.to_bytes(4, "big") + code.to_bytes(4, "big") + message.encode()
+    def _farewell(self, code: ErrorCode, last: int, message: str = "") -> bytes:
+        payload = last.to_bytes(4, "big") + code.to_bytes(4, "big") + message.encode()
         return frame(frames.GOAWAY, 0, 0, payload)
 
     def _close_if_done(self) -> None:
-        if self._is_going_away and not self._calls:
+        if self._is_closed and not self._calls:
             self._sender.flush()
             self._transport.close()
 
     def _end_connection(self, fault: ConnectionFaultError) -> None:
         _log.debug("a connection is ended: %s", fault)
-        self._sender.put(self._farewell(fault.code, str(fault)))
+        self._sender.put(self._farewell(fault.code, self._last, str(fault)))
         self._sender.flush()
         self._transport.close()
 
@@ -229,7 +245,7 @@ class Connection(asyncio.Protocol):
 
     def _open(self, first: Frame, headers: tuple[tuple[bytes, bytes], ...]) -> None:
         self._last = first.stream
-        if self._is_going_away:
+        if self._is_closed:
             raise StreamFaultError(first.stream, ErrorCode.REFUSED_STREAM, "the server is stopping")
         try:
             head = head_of(headers)
@@ -292,6 +308,8 @@ class Connection(asyncio.Protocol):
             raise ConnectionFaultError(ErrorCode.FRAME_SIZE_ERROR, "a ping that has not 8 bytes")
         if not got.flags & frames.ACK:
             self._sender.put(frame(frames.PING, frames.ACK, 0, got.payload))
+        elif self._is_going_away:
+            self._client_knows()
 
     def _goaway(self, got: Frame) -> None:
         """The client begins no more calls; it closes the connection itself."""

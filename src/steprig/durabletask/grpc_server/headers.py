@@ -85,10 +85,14 @@ def _status(code: int, message: str) -> bytes:
     return status + literal(b"grpc-message", quote(message, safe=_PRINTABLE).encode()) if message else status
 
 
+_NO_TABLE = b"\x20"
+"""The client's table of headers is to hold none (RFC 7541, section 6.3), as none is ever put into it: a client may ask
+for a smaller one than there is at first, and has to be told that it has got it."""
+
 _STATUS_200 = b"\x88"
 _CONTENT_TYPE = literal(b"content-type", b"application/grpc")
 
-RESPONSE = _STATUS_200 + _CONTENT_TYPE
+RESPONSE = _NO_TABLE + _STATUS_200 + _CONTENT_TYPE
 """The headers before the first message."""
 
 OK = _status(0, "")
@@ -107,4 +111,4 @@ def refusal(code: int, message: str) -> bytes:
 
 def no_grpc(http_status: int) -> bytes:
     """The headers of an answer to what is no call of gRPC."""
-    return literal(b":status", str(http_status).encode())
+    return _NO_TABLE + literal(b":status", str(http_status).encode())

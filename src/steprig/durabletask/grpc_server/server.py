@@ -34,11 +34,15 @@ class GrpcServer:
         for each in sockets:
             self._listening.append(await loop.create_server(lambda: Connection(self), sock=each))
 
-    async def stop(self, grace: float) -> None:
-        """Take no more calls, and end; calls get `grace` real seconds to end by themselves."""
+    async def go_away(self) -> None:
+        """Take no more connections, and have clients begin no more calls. Those on their way are taken still."""
         await self._stop_listening()
         for connection in list(self._connections):
             connection.go_away()
+
+    async def stop(self, grace: float) -> None:
+        """Take no more calls, and end; calls get `grace` real seconds to end by themselves."""
+        await self.go_away()
         try:
             async with asyncio.timeout(grace):
                 await self._is_empty.wait()
