@@ -62,15 +62,15 @@ def test_a_pool_has_no_more_threads_than_it_may(pool_of):
 
     def job():
         running.append(threading.current_thread().name)
-        gate.wait(20)
+        assert gate.wait(20), "nobody opens the gate"
 
     with pool_of(2) as pool:
-        for _ in range(3):
-            pool.submit(job)
+        jobs = [pool.submit(job) for _ in range(3)]
         until(lambda: len(running) == 2, "that two run")
         assert sorted(running) == ["some_0", "some_1"]
         gate.set()
 
+    assert [job.exception() for job in jobs] == [None] * 3
     assert len(running) == 3
 
 

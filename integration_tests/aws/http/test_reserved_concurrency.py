@@ -31,7 +31,7 @@ class Busy:
             self.calls += 1
             self.running += 1
             self.most = max(self.most, self.running)
-        self._go.wait(60)
+        assert self._go.wait(60), "nobody lets it go"
         with self._lock:
             self.running -= 1
         return event

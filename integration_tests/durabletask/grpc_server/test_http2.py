@@ -432,12 +432,19 @@ def test_a_farewell_is_said_twice_and_the_second_time_when_the_client_has_heard_
     assert client.next() is None
 
 
-def test_a_call_outlives_the_farewell_and_a_later_one_is_refused(serving, raw):
+@pytest.fixture
+def lingering(serving, raw):
+    """A client that knows that the server takes no new calls, and has one that goes on."""
     client = raw()
     client.request(1, path="/test/hold")
     until(lambda: serving.held, "the call")
     go_away(serving)
     client.put(frames.PING, frames.ACK, 0, client.until(frames.PING).payload)
+    return client
+
+
+def test_a_call_outlives_the_farewell_and_a_later_one_is_refused(serving, lingering):
+    client = lingering
     client.request(3)
 
     assert client.until(frames.RST_STREAM, 3).payload == window(ErrorCode.REFUSED_STREAM)
@@ -446,16 +453,11 @@ def test_a_call_outlives_the_farewell_and_a_later_one_is_refused(serving, raw):
     assert client.next() is None
 
 
-def test_a_connection_ends_with_the_last_call_that_is_cancelled(serving, raw):
-    client = raw()
-    client.request(1, path="/test/hold")
-    until(lambda: serving.held, "the call")
-    go_away(serving)
-    client.put(frames.PING, frames.ACK, 0, client.until(frames.PING).payload)
-    assert farewell(client)[0] == 1
-    client.put(frames.RST_STREAM, 0, 1, window(ErrorCode.CANCEL))
+def test_a_connection_ends_with_the_last_call_that_is_cancelled(lingering):
+    assert farewell(lingering)[0] == 1
+    lingering.put(frames.RST_STREAM, 0, 1, window(ErrorCode.CANCEL))
 
-    assert client.next() is None
+    assert lingering.next() is None
 
 
 # --- What is no call ----------------------------------------------------------------------------------------

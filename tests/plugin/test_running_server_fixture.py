@@ -37,11 +37,8 @@ def get(server, path="/"):
 
 
 @pytest.fixture(autouse=True)
-def project(pytester, monkeypatch):
-    # Plugins that have no part in this, and take longer to start than a test.
-    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:cacheprovider -p no:hypothesispytest -p no:anyio")
-    pytester.makepyfile(hello=APP, talk=GET)
-    pytester.syspathinsert()
+def project(empty_project):
+    empty_project.makepyfile(hello=APP, talk=GET)
 
 
 @pytest.fixture
@@ -53,17 +50,6 @@ def ini(pytester):
         pytester.makeini("\n".join(["[pytest]", *lines]))
 
     return write
-
-
-@pytest.fixture
-def run(pytester):
-    """Run one test module of the project."""
-
-    def write_and_run(source, *arguments):
-        pytester.makepyfile(source)
-        return pytester.runpytest(*arguments)
-
-    return write_and_run
 
 
 def test_without_an_application_the_error_says_both_ways_to_give_one(run):
