@@ -190,6 +190,20 @@ def test_children_that_outlive_an_exit_are_ended(until):
     assert server.returncode == 0
 
 
+@pytest.mark.parametrize(
+    ("number", "returncode"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGUSR1, 3)], ids=["killed", "exited"]
+)
+def test_how_a_process_ended_is_known_as_soon_as_it_is_known_to_have_ended(number, returncode):
+    for _ in range(20):
+        with ProcessServer(["sh", "-c", "trap 'exit 3' USR1; echo up; while :; do :; done"], ready_log="up") as server:
+            os.kill(server.pid, number)
+            end = time.monotonic() + 10
+            while server.is_running:
+                assert time.monotonic() < end
+
+            assert server.returncode == returncode
+
+
 def test_a_process_that_ignores_the_request_to_end_is_killed_after_the_grace():
     server = ProcessServer(python(IGNORES_SIGTERM), ready_log="up", shutdown_timeout=0.2).start()
     begun = time.monotonic()

@@ -73,20 +73,20 @@ class Child:
 
     @property
     def returncode(self) -> int | None:
-        """The exit code, or the negative number of the signal that ended it; None while it runs."""
-        return self._popen.returncode
+        """The exit code, or the negative number of the signal that ended it; None while it runs.
 
-    @property
-    def has_exited(self) -> bool:
-        """Whether the process itself has ended: true from that moment on, `returncode` follows when it was read."""
-        if self.returncode is not None:
-            return True
-        if sys.platform == "win32":
-            return False
+        The kernel is asked, as the thread that waits for the end may hear of it a moment later.
+        """
+        known = self._popen.returncode
+        if known is not None or self.is_foreign or not hasattr(os, "waitid"):  # Windows, and macOS before Python 3.13
+            return known
         try:
-            return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-        except ChildProcessError:  # the waiter has it, and sets `returncode` in a moment
-            return True
+            end = os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:  # that thread has it by now, and is about to tell
+            return self._popen.wait()
+        if end is None:
+            return None
+        return end.si_status if end.si_code == os.CLD_EXITED else -end.si_status
 
     @property
     def is_foreign(self) -> bool:

@@ -159,7 +159,7 @@ class ProcessServer(Managed):
     def is_running(self) -> bool:
         """Whether the process is alive."""
         child = self._child
-        return child is not None and not child.is_foreign and not child.has_exited
+        return child is not None and not child.is_foreign and child.returncode is None
 
     @property
     def pid(self) -> int | None:
