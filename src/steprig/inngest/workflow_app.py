@@ -15,6 +15,7 @@ import msgspec
 from aiohttp import web
 
 from steprig.kernel.workflow_runner import adopt
+from steprig.live.listening import end_listening
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # of what it has of pydantic
@@ -138,8 +139,12 @@ async def serving(
     runner = web.AppRunner(app, handle_signals=False, access_log=None, shutdown_timeout=0)
     await runner.setup()
     try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}{_PATH}"
+        assert runner.server is not None, "it was set up"
+        listening = await asyncio.get_running_loop().create_server(runner.server, "127.0.0.1", 0)
+        try:
+            yield f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}{_PATH}"
+        finally:
+            await end_listening([listening])
     finally:
         await runner.cleanup()
 

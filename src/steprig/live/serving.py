@@ -10,6 +10,7 @@ import uvicorn
 
 from steprig.live.application import Application, resolve
 from steprig.live.deadline import Deadline
+from steprig.live.listening import end_listening
 from steprig.live.observed import ObservedApp
 from steprig.live.stacks import task_stack
 
@@ -25,12 +26,6 @@ _STREAM_LINGER = 0.25
 _RESERVE, _LONGEST_RESERVE = 0.2, 1.0
 """The share of the shutdown's time, and the most seconds of it, that running requests may not
 use up: it belongs to the lifespan shutdown and to what has to be cancelled."""
-
-_TURNS = 4
-"""Turns of the loop after which every connection that was accepted has been given to its protocol.
-
-asyncio takes three: a task for the connection, the transport, and `connection_made`.
-"""
 
 _T = TypeVar("_T")
 
@@ -176,21 +171,9 @@ class ServingServer(uvicorn.Server):
         await self._end_lifespan(deadline.earlier(reserve / 4))
 
     async def _stop_listening(self, sockets: Iterable[socket.socket]) -> None:
-        """Accept no more, and let every connection that was accepted come to its protocol, which can close it.
-
-        asyncio forgets, and leaves open, what it has accepted when its server is closed before it has a transport.
-        """
-        loop = asyncio.get_running_loop()
-        for server in self.servers:
-            for listening in server.sockets:
-                with contextlib.suppress(NotImplementedError):  # not every loop watches sockets by readers
-                    loop.remove_reader(listening.fileno())
-        await _turns(_TURNS)
-        for server in self.servers:
-            server.close()
+        await end_listening(self.servers)
         for sock in sockets:
             sock.close()
-        await _turns(_TURNS)
 
     def _grace(self, latest: Deadline) -> Deadline:
         asked = self.config.timeout_graceful_shutdown
@@ -268,11 +251,6 @@ class ServingServer(uvicorn.Server):
 
     def _connections(self) -> list[Connection]:
         return list(self.server_state.connections)
-
-
-async def _turns(number: int) -> None:
-    for _ in range(number):
-        await asyncio.sleep(0)
 
 
 def _scope_of(connection: Connection) -> object:

@@ -2,16 +2,13 @@
 
 import asyncio
 from collections.abc import Mapping
-from contextlib import suppress
 from socket import socket
 
 from steprig.durabletask.grpc_server.call import Call
 from steprig.durabletask.grpc_server.connection import Connection, Method
+from steprig.live.listening import end_listening
 
 __all__ = ["Call", "GrpcServer", "Method"]
-
-_PASSES_OF_ACCEPTING = 3
-"""How many passes of the loop it takes from a client that was accepted to the connection that is told of."""
 
 
 class GrpcServer:
@@ -52,17 +49,8 @@ class GrpcServer:
             await self._is_empty.wait()
 
     async def _stop_listening(self) -> None:
-        """A client that asyncio has accepted, and has no transport for yet, would be left open by `Server.close`."""
         listening, self._listening = self._listening, []
-        loop = asyncio.get_running_loop()
-        for server in listening:
-            for each in server.sockets:
-                with suppress(NotImplementedError, RuntimeError):  # loops that accept in another way
-                    loop.remove_reader(each)
-        for _ in range(_PASSES_OF_ACCEPTING):
-            await asyncio.sleep(0)
-        for server in listening:
-            server.close()
+        await end_listening(listening)
 
     # --- For connections --------------------------------------------------------------------------------
 

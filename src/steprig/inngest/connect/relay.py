@@ -3,6 +3,8 @@
 import asyncio
 from functools import partial
 
+from steprig.live.listening import end_listening
+
 _CHUNK = 1 << 16
 
 
@@ -34,7 +36,7 @@ class Relay:
     async def stop(self) -> None:
         """End every connection."""
         if self._server is not None:
-            self._server.close()
+            await end_listening([self._server])
         carriers = list(self._carriers)
         for task in carriers:
             task.cancel()
