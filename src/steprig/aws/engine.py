@@ -8,10 +8,9 @@ test's. One lock lets them in one after the other. To hand a checkpoint to a loo
 long as all that is done about it, and there is one for every step.
 """
 
-import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from uuid import uuid4
 
@@ -20,13 +19,14 @@ from steprig.aws import records as r
 from steprig.aws.calls import durable_call, plain_call
 from steprig.aws.checkpointing import Checkpoint, checkpoint
 from steprig.aws.decision import Decision, Given
-from steprig.aws.errors import ResourceNotFoundException, ServiceException
+from steprig.aws.errors import ResourceNotFoundException
 from steprig.aws.executions import Executions, existing
 from steprig.aws.falling_due import on_time
 from steprig.aws.folding import fold_record
 from steprig.aws.functions import Functions
 from steprig.aws.invocations import Outcome
 from steprig.aws.invoker import Invoker
+from steprig.aws.lane import Lane, StoppedError
 from steprig.aws.model import Arn, ErrorObject, InvocationId, OperationId, OperationUpdate
 from steprig.aws.resuming import under_way
 from steprig.aws.starting import Start, child_of
@@ -37,14 +37,6 @@ from steprig.aws.tokens import CallbackToken
 from steprig.aws.waiting import Waiting
 from steprig.aws.watchers import Watchers
 from steprig.kernel import Clock, Journal, Record, Work, stream_of
-
-_log = logging.getLogger(__name__)
-
-
-class _StoppedError(ServiceException):
-    """Something came after the engine was stopped."""
-
-    code = ServiceException.__name__
 
 
 class Engine:
@@ -76,21 +68,20 @@ class Engine:
         self._invocation_timeout = invocation_timeout
         self._page_bytes = page_bytes
         self._lock = threading.RLock()
+        self._lane = Lane(clock, journal, self._lock)
         self._watchers = Watchers(self._lock)
         self._timers = Timers(clock, self._fire, self._watchers.wake)
         self._executions = Executions(journal)
         self._waiting = Waiting(clock, self._timers, self._watchers, self._lock, self.execution, self._fire)
         self._in_flight: dict[str, Work] = {}
-        self._then: list[Callable[[], object]] = []
         self._deleting: set[str] = set()
-        self._stopped = False
 
     # --- What happens -------------------------------------------------------------------------------
 
     def start(self, start: Start) -> Arn:
         """Start an execution. Returns its ARN."""
         entry = start.entry(_new_id())
-        with self._lane():
+        with self._lane:
             self._begin(entry)
         return entry.arn
 
@@ -104,10 +95,9 @@ class Engine:
         revocable: bool = True,
     ) -> Answer:
         """See `Service.checkpoint`. `revocable` is false for an SDK that does not understand a token withheld."""
-        with self._lane():
+        with self._lane:
             state = self._open(arn)
-            given = self._given(state)
-            given = given._replace(revocable=given.revocable and revocable)
+            given = self._given(revocable=revocable and self._understands_revocation(state))
             decision, answer = checkpoint(state, Checkpoint(token, updates, client_token), given)
             self._commit(decision)
             return answer
@@ -119,25 +109,25 @@ class Engine:
 
     def succeed_callback(self, callback_id: str, result: bytes | None) -> None:
         """Answer a callback. Raises `ServiceError`."""
-        with self._lane():
+        with self._lane:
             state, operation = self._callback(callback_id)
             self._commit(completions.succeed_callback(state, operation, result, self._given()))
 
     def fail_callback(self, callback_id: str, error: ErrorObject | None) -> None:
         """Answer a callback with an error. Raises `ServiceError`."""
-        with self._lane():
+        with self._lane:
             state, operation = self._callback(callback_id)
             self._commit(completions.fail_callback(state, operation, error, self._given()))
 
     def heartbeat(self, callback_id: str) -> None:
         """Give a sign of life for a callback. Raises `ServiceError`."""
-        with self._lane():
+        with self._lane:
             state, operation = self._callback(callback_id)
             self._commit(completions.heartbeat(state, operation, self._given()))
 
     def stop_execution(self, arn: str, error: ErrorObject | None = None) -> datetime:
         """End an execution. Returns when it has ended, which may be long ago. Raises `ServiceError`."""
-        with self._lane():
+        with self._lane:
             decision = completions.stop(self.execution(arn), error, self._given())
             self._commit(decision)
             ended = decision.state.ended_at
@@ -146,18 +136,18 @@ class Engine:
 
     def pause(self, arn: str, *, timeout_paused: bool = False, reason: str | None = None) -> None:
         """Invoke the function no more until `resume_execution`. Raises `ServiceError`."""
-        with self._lane():
+        with self._lane:
             state, given = self.execution(arn), self._given()
             self._commit(completions.pause(state, given, timeout_paused=timeout_paused, reason=reason))
 
     def resume_execution(self, arn: str, *, reason: str | None = None) -> None:
         """Go on with an execution that was paused. Raises `ServiceError`."""
-        with self._lane():
+        with self._lane:
             self._commit(completions.resume(self.execution(arn), self._given(), reason=reason))
 
     def delete(self, arn: str) -> None:
         """Show an execution that has ended no more, after it was DELETING for a moment. Raises `ServiceError`."""
-        with self._lane():
+        with self._lane:
             decision = completions.delete(self.execution(arn), self._given())
             self._deleting.add(decision.state.arn)
             self._commit(decision)
@@ -213,7 +203,7 @@ class Engine:
 
     def resume(self) -> None:
         """Go on with what the journal says was under way when it was left."""
-        with self._lane():
+        with self._lane:
             found = under_way(self._journal)
             for one in found:
                 self._executions.keep(one.state)
@@ -229,29 +219,13 @@ class Engine:
     def stop(self) -> None:
         """Refuse whatever comes from now on. Executions stay as they are, in the journal."""
         with self._lock:
-            self._stopped = True
+            self._lane.close()
             self._timers.stop()
             in_flight, self._in_flight = list(self._in_flight.values()), {}
         for work in in_flight:
             work.done()
 
     # --- Recording, and what follows ------------------------------------------------------------------
-
-    @contextmanager
-    def _lane(self) -> Iterator[None]:
-        """Let nobody else in, let no time pass, and begin what follows once all is recorded."""
-        work = self._clock.working("the engine")
-        try:
-            with self._lock:
-                if self._stopped:
-                    raise _StoppedError("The service was stopped.")
-                with self._journal.together():
-                    yield
-                then, self._then = self._then, []
-            for effect in then:
-                _perform(effect)
-        finally:
-            work.done()
 
     def _begin(self, entry: r.ExecutionStarted) -> None:
         given = self._given()
@@ -268,10 +242,11 @@ class Engine:
         state, at = decision.state, decision.given.now
         stream = stream_of(r.EXECUTION, state.arn)
         before = self._executions.going_on(state.arn)
-        self._journal.append(at, *((stream, entry) for entry in decision.entries))
+        self._journal.append(at, *[(stream, entry) for entry in decision.entries])
         self._executions.keep(state)
         for entry in decision.entries:
-            self._follow(state, entry)
+            if type(entry) not in _NOTHING_FOLLOWS:
+                self._follow(state, entry)
         self._keep_time_after(before, state)
 
     def _follow(self, state: Execution, entry: r.Entry) -> None:
@@ -301,11 +276,11 @@ class Engine:
             return
         parent, call = r.Parent(state.arn, entry.id), plain_call(state, entry, self._invocation_timeout)
         self._in_flight[_call_key(*parent)] = self._clock.working(f"call of {entry.target}")
-        self._then.append(lambda: self._invoker.call(call, lambda end: self._called(parent, end)))
+        self._lane.then(lambda: self._invoker.call(call, lambda end: self._called(parent, end)))
 
     def _invoke(self, state: Execution) -> None:
         call = durable_call(state, self._invocation_timeout, self._page_bytes)
-        self._then.append(
+        self._lane.then(
             lambda: self._invoker.invoke(call, self, lambda outcome: self._returned(call.arn, call.invocation, outcome))
         )
 
@@ -326,18 +301,18 @@ class Engine:
     # --- What comes back ------------------------------------------------------------------------------
 
     def _returned(self, arn: Arn, invocation: InvocationId, outcome: Outcome) -> None:
-        with suppress(_StoppedError), self._lane():
+        with suppress(StoppedError), self._lane:
             if (state := self._executions.going_on(arn)) is not None:
                 self._commit(invocations.finish(state, invocation, outcome, self._given()))
 
     def _called(self, parent: r.Parent, end: r.ExecutionEnd) -> None:
-        with suppress(_StoppedError), self._lane():
+        with suppress(StoppedError), self._lane:
             if (state := self._executions.going_on(parent.arn)) is not None:
                 self._commit(completions.end_invoke(state, parent.operation, end, self._given()))
             self._release(_call_key(parent.arn, parent.operation))
 
     def _fire(self, arn: Arn, key: TimerKey, when: datetime) -> None:
-        with suppress(_StoppedError), self._lane():
+        with suppress(StoppedError), self._lane:
             state = self._executions.going_on(arn)
             if state is None or not self._timers.is_wanted(arn, key, when):
                 return
@@ -346,15 +321,13 @@ class Engine:
 
     # --- Helpers --------------------------------------------------------------------------------------
 
-    def _given(self, state: Execution | None = None) -> Given:
-        target = self._functions.resolve(state.started.function) if state is not None and state.pause else None
-        return Given(
-            now=self._clock.stamp(),
-            new_id=_new_id,
-            resolve=self._functions.resolve,
-            invocation_timeout=self._invocation_timeout,
-            revocable=target is None or target.revocable,
-        )
+    def _given(self, *, revocable: bool = True) -> Given:
+        return Given(self._clock.stamp(), _new_id, self._functions.resolve, self._invocation_timeout, revocable)
+
+    def _understands_revocation(self, state: Execution) -> bool:
+        """Whether the SDK of the function does, which matters while the execution is paused."""
+        target = self._functions.resolve(state.started.function) if state.pause is not None else None
+        return target is None or target.revocable
 
     def _open(self, arn: str) -> Execution:
         """The execution that a function checkpoints, which may have ended just now."""
@@ -383,14 +356,11 @@ class Engine:
     def _release(self, key: str) -> None:
         """Count something as in flight no more, once all that follows from it is."""
         if (work := self._in_flight.pop(key, None)) is not None:
-            self._then.append(work.done)
+            self._lane.then(work.done)
 
 
-def _perform(effect: Callable[[], object]) -> None:
-    try:
-        effect()
-    except Exception:  # noqa: BLE001 - what else follows has to follow
-        _log.exception("what follows from a decision could not be done")
+_NOTHING_FOLLOWS = frozenset({r.CheckpointTaken, r.StepStarted, r.StepSucceeded, r.ContextStarted, r.ContextSucceeded})
+"""What most records are. Nothing follows from some others either."""
 
 
 def _call_key(arn: Arn, operation: OperationId) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
+from operator import attrgetter
 from typing import TypeVar
 
 import msgspec
@@ -156,7 +157,8 @@ def _checkpointed(state: Execution, entry: r.CheckpointTaken, at: datetime) -> E
     invocation = state.invocation
     if invocation is not None and entry.revoked:
         invocation = _with(invocation, revoked=True)
-    operations = sorted((state.operations[changed] for changed in state.untold), key=lambda operation: operation.order)
+    operations = [state.operations[changed] for changed in state.untold]
+    operations.sort(key=attrgetter("order"))
     state = _with(
         state,
         checkpoints=state.checkpoints + 1,

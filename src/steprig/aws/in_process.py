@@ -3,7 +3,6 @@
 import json
 import logging
 from collections.abc import Callable, Sequence
-from datetime import timedelta
 from importlib.metadata import version
 from typing import Any
 
@@ -17,7 +16,7 @@ from steprig.aws.errors import ServiceError
 from steprig.aws.invocations import Failed, NoFunction, Outcome, Returned
 from steprig.aws.invoker import DurableCall, PlainCall, Service
 from steprig.aws.lambda_context import lambda_context
-from steprig.aws.model import ErrorObject, Operation, OperationId, OperationType
+from steprig.aws.model import ErrorObject, Operation, OperationId
 from steprig.aws.sdk_objects import operation_of, updates_from
 from steprig.aws.workers import Workers
 from steprig.kernel import Clock
@@ -141,16 +140,16 @@ class _Client:
         return sdk.StateOutput(self._operations(page.operations), page.next_marker)
 
     def _operations(self, operations: Sequence[Operation]) -> list[sdk.Operation]:
-        ahead = self._clock.ahead()
-        return [self._operation(operation, ahead) for operation in operations]
+        return [self._operation(operation) for operation in operations]
 
-    def _operation(self, operation: Operation, ahead: timedelta) -> sdk.Operation:
+    def _operation(self, operation: Operation) -> sdk.Operation:
         known = self._known.get(operation.id)
         if known is not None and known[0] is operation:
             return known[1]
-        made = operation_of(operation, ahead)
-        if operation.type is not OperationType.STEP or operation.next_attempt_at is None:
-            self._known[operation.id] = (operation, made)
+        if operation.next_attempt_at is not None:  # told by the machine's clock, and so another one each time
+            return operation_of(operation, self._clock.ahead())
+        made = operation_of(operation)
+        self._known[operation.id] = (operation, made)
         return made
 
 

@@ -181,7 +181,9 @@ class Operation(msgspec.Struct, frozen=True, gc=False):
     @property
     def payload_bytes(self) -> int:
         """About how much it takes to tell of it; characters count as bytes."""
-        size = len(self.result or "") + len(self.input or "")
+        size = 0 if self.result is None else len(self.result)
+        if self.input is not None:
+            size += len(self.input)
         return size if self.error is None else size + self.error.payload_bytes
 
 

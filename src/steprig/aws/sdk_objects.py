@@ -10,17 +10,12 @@ from steprig.aws import model as m
 
 _TYPES = {kind: sdk.OperationType[kind.name] for kind in m.OperationType}
 _STATUSES = {status: sdk.OperationStatus[status.name] for status in m.OperationStatus}
-_SUB_TYPE: Any = getattr(sdk, "OperationSubType", None)
+_SUB_TYPES: dict[str, Any] = {one.value: one for one in getattr(sdk, "OperationSubType", ())}
 
 
 def sub_type_of(text: str | None) -> Any:
     """A subtype as this SDK has it: a member of its enum, and text that is none of them where that is allowed."""
-    if text is None:
-        return None
-    try:
-        return _SUB_TYPE(text)
-    except ValueError:
-        return text
+    return text if text is None else _SUB_TYPES.get(text, text)
 
 
 def error_of(error: m.ErrorObject | None) -> sdk.ErrorObject | None:
@@ -87,11 +82,11 @@ def _update_from(update: sdk.OperationUpdate) -> m.OperationUpdate:
     callback, invoke = update.callback_options, update.chained_invoke_options
     return m.OperationUpdate(
         id=m.OperationId(update.operation_id),
-        type=update.operation_type.value,
-        action=update.action.value,
+        type=update.operation_type._value_,  # `value` is a call in Python, and this is done for every step
+        action=update.action._value_,
         parent_id=None if update.parent_id is None else m.OperationId(update.parent_id),
         name=update.name,
-        sub_type=getattr(update.sub_type, "value", update.sub_type),
+        sub_type=getattr(update.sub_type, "_value_", update.sub_type),
         payload=update.payload,
         error=error_from(update.error),
         context_options=None if context is None else m.ContextOptions(context.replay_children),

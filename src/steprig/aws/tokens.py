@@ -1,7 +1,8 @@
 """Tokens: text that the service gives out and understands when it comes back."""
 
 import binascii
-from base64 import b64decode, b64encode
+from base64 import b64decode
+from functools import lru_cache
 from typing import NamedTuple
 
 from steprig.aws.model import Arn, InvocationId, OperationId
@@ -20,7 +21,7 @@ class CheckpointToken(NamedTuple):
 
     def encode(self) -> str:
         """As text."""
-        return _encode(str(self.sequence), self.invocation, self.arn)
+        return _checkpoint_token(self)
 
     @classmethod
     def decode(cls, text: str) -> "CheckpointToken | None":
@@ -68,8 +69,14 @@ class Marker(NamedTuple):
         return cls(int(parts[0]), int(parts[1]))
 
 
+@lru_cache(maxsize=64)
+def _checkpoint_token(token: CheckpointToken) -> str:
+    """Asked for twice: when it is given out, and when it comes back."""
+    return _encode(str(token.sequence), token.invocation, token.arn)
+
+
 def _encode(*parts: str) -> str:
-    return b64encode(_SEPARATOR.join(parts).encode()).decode()
+    return binascii.b2a_base64(_SEPARATOR.join(parts).encode(), newline=False).decode()
 
 
 def _decode(text: str, number: int) -> list[str] | None:

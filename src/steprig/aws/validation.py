@@ -48,10 +48,10 @@ def validate(state: Execution, updates: Sequence[OperationUpdate]) -> None:
 
 
 def _check_execution_updates(updates: Sequence[OperationUpdate]) -> None:
-    number = sum(update.type == OperationType.EXECUTION for update in updates)
-    if number > 1:
+    of_execution = [update for update in updates if update.type == OperationType.EXECUTION]
+    if len(of_execution) > 1:
         raise Invalid("Cannot checkpoint multiple EXECUTION updates.")
-    if number and updates[-1].type != OperationType.EXECUTION:
+    if of_execution and updates[-1].type != OperationType.EXECUTION:
         raise Invalid("EXECUTION checkpoint must be the last update.")
 
 

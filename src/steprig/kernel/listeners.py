@@ -35,6 +35,11 @@ class Listeners:
         self._all = ()
         self._of_kind.clear()
 
+    @property
+    def are_there(self) -> bool:
+        """Whether there is anybody to tell."""
+        return bool(self._all)
+
     def tell_appended(self, kind: str, record: Record) -> None:
         """A record was added to a stream of a kind."""
         for listener in self._who_want(kind):

@@ -36,20 +36,18 @@ class MemoryJournal:
         """See `Journal.append`."""
         with self._lock:
             self._listeners.check_silent()
-            records, placed, ended = [], [], []
-            for seq, (stream, entry) in enumerate(entries, self._seq + 1):
-                record = Record(seq, stream, at, entry)
-                records.append(record)
-                placed.append((kind_of(stream), record))
-                if entry.ends_stream:
-                    ended.append(stream)
-            for kind, record in placed:  # whatever could be wrong with an entry was found above
-                self._streams.setdefault(kind, {}).setdefault(record.stream, []).append(record)
+            records = [Record(seq, stream, at, entry) for seq, (stream, entry) in enumerate(entries, self._seq + 1)]
+            ended = [stream for stream, entry in entries if entry.ends_stream]
+            kinds = {stream: kind_of(stream) for stream in {stream: None for stream, _ in entries}}
+            for stream, kind in kinds.items():  # whatever could be wrong with an entry was found above
+                kept = self._streams.setdefault(kind, {}).setdefault(stream, [])
+                kept.extend(records if len(kinds) == 1 else [each for each in records if each.stream == stream])
             self._seq += len(records)
             if records and (self._last_at is None or at > self._last_at):
                 self._last_at = at
-            for kind, record in placed:
-                self._listeners.tell_appended(kind, record)
+            if self._listeners.are_there:
+                for record in records:
+                    self._listeners.tell_appended(kinds[record.stream], record)
             for stream in ended:
                 self._end(stream)
             return records
