@@ -271,6 +271,17 @@ def test_a_program_that_marks_no_ends_tells_what_it_writes(server, tail, tmp_pat
     assert [lines[1:-2] for lines in found] == [["got 0"], ["got 1"], ["got 2"]]
 
 
+def test_a_program_that_has_written_more_than_is_kept_still_tells_what_it_writes(server, tail, tmp_path):
+    (tmp_path / "runtime.py").write_text(SPEAKING_RUNTIME)
+    handler = HandlerProcess("some.handler", command=[sys.executable, str(tmp_path / "runtime.py")])
+    runner = server(plain={"other": handler})
+
+    long, *others = [tail(runner, "other", Payload=str(number).encode()) for number in (12_000, 1, 2)]
+
+    assert long[-4:-2] == ["line 11999", "got 12000"]
+    assert [lines[1:-2] for lines in others] == [["got 1"], ["got 2"]]
+
+
 def test_the_log_of_a_function_at_another_server_is_passed_on(server, tail):
     far = server(plain={"says": lambda event, context: print("from afar")})
     near = server(lambda_endpoint=far.endpoint_url, function_configs={"says": {}})
@@ -296,6 +307,9 @@ base = f"http://{os.environ['AWS_LAMBDA_RUNTIME_API']}/2018-06-01/runtime/invoca
 while True:
     with urllib.request.urlopen(f"{base}/next") as answer:
         request_id = answer.headers["Lambda-Runtime-Aws-Request-Id"]
-        print("got", answer.read().decode())
+        number = int(answer.read())
+        for line in range(number if number > 1000 else 0):
+            print("line", line)
+        print("got", number)
     urllib.request.urlopen(f"{base}/{request_id}/response", data=b"null").close()
 """

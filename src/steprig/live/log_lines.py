@@ -1,5 +1,7 @@
 """What a server has logged, as something a test can search, print and index."""
 
+import itertools
+import threading
 from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import overload
@@ -44,16 +46,36 @@ class LogLines(Sequence[str]):
 
 
 class LogBuffer:
-    """Collects log entries, each of one or more lines; any thread may write or read."""
+    """Collects log entries, each of one or more lines; any thread may write, read or wait."""
 
     def __init__(self) -> None:
-        # Appending to a deque and copying it are atomic, so no lock is needed.
-        self._entries: deque[str] = deque(maxlen=_KEPT_ENTRIES)
+        # Appending to a deque and copying it are atomic, so no lock is needed for them.
+        self._entries: deque[tuple[int, str]] = deque(maxlen=_KEPT_ENTRIES)
+        self._numbers = itertools.count()
+        self._more = threading.Condition()
+        self._waiting = 0
 
     def write(self, entry: str) -> None:
         """Add one entry; the oldest is dropped once the buffer is full."""
-        self._entries.append(entry)
+        self._entries.append((next(self._numbers), entry))
+        if self._waiting:
+            with self._more:
+                self._more.notify_all()
 
-    def read(self) -> LogLines:
-        """A snapshot of what is held now."""
-        return LogLines(self._entries.copy())
+    @property
+    def position(self) -> int:
+        """How many entries have ever been written, by the one that writes, for `read` and `wait_for_more`."""
+        return self._entries[-1][0] + 1 if self._entries else 0
+
+    def read(self, since: int = 0) -> LogLines:
+        """A snapshot of what is held now, of what was written after a `position`."""
+        return LogLines(entry for number, entry in self._entries.copy() if number >= since)
+
+    def wait_for_more(self, position: int, timeout: float) -> bool:
+        """Wait until something was written after a `position`, at most `timeout` seconds; whether it was."""
+        with self._more:
+            self._waiting += 1
+            try:
+                return self._more.wait_for(lambda: self.position > position, timeout)
+            finally:
+                self._waiting -= 1

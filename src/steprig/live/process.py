@@ -84,7 +84,8 @@ class ProcessServer(Managed):
         self._startup_timeout = startup_timeout
         self._shutdown_timeout = shutdown_timeout
         self.name = name if name is not None else Path(self._command[0]).name
-        self._output = LogBuffer()
+        self.output = LogBuffer()
+        """What the process writes, as it comes; `logs` is what has come."""
         self._lock = threading.Lock()
         self._child: Child | None = None
 
@@ -174,7 +175,7 @@ class ProcessServer(Managed):
     @property
     def logs(self) -> LogLines:
         """What the process has written to stdout and stderr so far, over all its starts."""
-        return self._output.read()
+        return self.output.read()
 
     def __repr__(self) -> str:
         state = f"running as {self.pid}" if self.is_running else "stopped"
@@ -191,7 +192,7 @@ class ProcessServer(Managed):
                     cwd=self._cwd,
                     env=self._environment(),
                     log_file=self._log_file,
-                    output=self._output,
+                    output=self.output,
                     awaited=self._ready_log,
                 )
             except OSError as error:

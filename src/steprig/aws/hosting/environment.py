@@ -102,20 +102,17 @@ class Environment:
             self._changed.wait_for(lambda: self._ready or self._ended or self._closed, timeout)
             return self._ready
 
-    def run(
-        self, invocation: RuntimeInvocation, timeout: float, *, keep_log: bool = False
-    ) -> Reply | ErrorObject | None:
+    def run(self, invocation: RuntimeInvocation, timeout: float) -> Reply | ErrorObject | None:
         """Have the process run its handler once.
 
         Args:
             invocation: What it is handed.
             timeout: Seconds.
-            keep_log: Whether `log_of` will be asked what it has written.
 
         Returns:
             What it answered; how it died; or None when it took too long, and has to be closed.
         """
-        self._before = len(self._process.logs) if keep_log and self._ready else 0
+        self._before = self._process.output.position if self._ready else 0
         self._api.offer(invocation)
         end = time.monotonic() + timeout
         with self._changed:
@@ -127,29 +124,25 @@ class Environment:
             return self._replies.pop(invocation.request_id)
 
     def log_of(self, request_id: str) -> str:
-        """What it has written for its last invocation, which has ended and was run with `keep_log`.
+        """What it has written for its last invocation, which has ended.
 
         Of a program that is not AWS's runtime interface client for Python: what it has written since it was handed
         the invocation, until it was silent for a moment.
         """
-        deadline, heard = time.monotonic() + _OUTPUT, time.monotonic()
-        lines = list(self._process.logs)
-        while self.is_usable and not self._is_whole(lines, request_id, heard) and time.monotonic() < deadline:
-            time.sleep(0.001)  # nothing tells when a thread has read what is in a pipe
-            now = list(self._process.logs)
-            lines, heard = now, heard if len(now) == len(lines) else time.monotonic()
-        if not self.is_usable and self._process.wait(_OUTPUT):
-            lines = list(self._process.logs)
-        return self._part_of(lines, request_id)
+        output, deadline = self._process.output, time.monotonic() + _OUTPUT
+        while self.is_usable and (left := deadline - time.monotonic()) > 0:
+            position = output.position
+            if self._marks and any(line.endswith(end_mark(request_id)) for line in output.read(self._before)):
+                break
+            if not output.wait_for_more(position, left if self._marks else min(left, _QUIET)):
+                break
+        if not self.is_usable:
+            self._process.wait(_OUTPUT)
+        return self._part_of(output.read(self._before), request_id)
 
-    def _is_whole(self, lines: list[str], request_id: str, heard: float) -> bool:
-        if self._marks:
-            return any(line.endswith(end_mark(request_id)) for line in lines)
-        return time.monotonic() - heard > _QUIET
-
-    def _part_of(self, lines: list[str], request_id: str) -> str:
+    def _part_of(self, lines: Sequence[str], request_id: str) -> str:
         begin, end = begin_mark(request_id, ""), end_mark(request_id)
-        first = next((number for number, line in enumerate(lines, 1) if begin in line), self._before)
+        first = next((number for number, line in enumerate(lines, 1) if begin in line), 0)
         part = list[str]()
         for line in lines[first:]:
             if line.endswith(end):

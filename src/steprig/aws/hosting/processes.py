@@ -132,7 +132,7 @@ class HandlerProcesses:
         init = environment.init if is_new else None
         if log is not None:
             log.begin()
-        told = environment.run(invocation, caller.timeout, keep_log=log is not None)
+        told = environment.run(invocation, caller.timeout)
         if log is not None:
             log.time_out(caller.timeout) if told is None else log.end(init)
         if told is None:
