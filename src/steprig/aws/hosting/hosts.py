@@ -17,7 +17,8 @@ _MARGIN = 5.0
 class Hosts:
     """Calls a handler in this process, in one of its own, or else at the Lambda endpoint.
 
-    No more invocations of a function run at once than it has concurrency; the engine's wait for their turn.
+    No more invocations of a function run at once than it has concurrency; the engine's wait for their turn. A handler
+    in this process that takes longer than it may is given up but cannot be stopped, and counts until it returns.
 
     Args:
         here: Calls those that were registered with it, and says of unknown ones that there are none.

@@ -2,13 +2,13 @@
 
 from datetime import timedelta
 
+from steprig.aws import records as r
 from steprig.aws.engine import Engine
 from steprig.aws.errors import ResourceConflictException
 from steprig.aws.model import Arn, ExecutionStatus
 from steprig.kernel import Clock, Entry, Journal, stream_of
 
 _PAUSED = (ExecutionStatus.PAUSING, ExecutionStatus.PAUSED)
-_STREAM = "aws.pausing"
 _REMEMBERED = timedelta(minutes=15)
 """How long a request is known by its token, as the service model has it."""
 
@@ -72,10 +72,13 @@ class Pauses:
         if request.client_token is None:
             return False
         since = self._clock.now() - _REMEMBERED
-        taken = self._journal.read(stream_of(_STREAM, arn))
+        taken = self._engine.records(arn)
         return any(record.entry == request and record.at > since for record in taken)
 
     def _remember(self, arn: Arn, request: PauseRequest) -> None:
-        """After it was done: a crash in between has a repetition refused, and no request lost."""
+        """After it was done: a crash in between has a repetition refused, and no request lost.
+
+        It is kept with the execution, which it says nothing of, and as long.
+        """
         if request.client_token is not None:
-            self._journal.append(self._clock.now(), (stream_of(_STREAM, arn), request))
+            self._journal.append(self._clock.now(), (stream_of(r.EXECUTION, arn), request))
