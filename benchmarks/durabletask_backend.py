@@ -2,8 +2,9 @@
 
 Each backend runs in a process of its own, and the same SDK worker and client talk to either in turn; then each runs in
 one process with its worker and client, as in most test suites. Prints medians of one run, and ratios: how many times
-the peer's cost is ours. What the SDK's worker and client cost no backend can take away. `--check` exits with 1 when
-one misses its target.
+the peer's cost is ours. What the SDK's worker and client cost no backend can take away: a fan-out with the backend in
+a process of its own takes as long as the worker's CPU, whatever the backend does, so that the target for it is held
+against the run in one process. `--check` exits with 1 when one misses its target.
 """
 
 import argparse
@@ -194,9 +195,16 @@ TARGETS = {
     ("empty orchestration", "wall"): 1.0,
     (f"activity, {STEPS} in sequence", "wall"): 1.0,
     (f"orchestration in a batch of {BATCH}", "wall"): 1.0,
+    (f"fan-out of {WIDE:,}", "wall"): 1.0,
     ("empty orchestration", "backend"): 1 / 0.7,
     (f"activity, {STEPS} in sequence", "backend"): 1 / 0.7,
-    (f"fan-out of {WIDE:,}", "wall"): 1.3,
+}
+
+TARGETS_TOGETHER = {
+    "empty orchestration": 1.0,
+    f"activity, {STEPS} in sequence": 1.0,
+    f"orchestration in a batch of {BATCH}": 1.0,
+    f"fan-out of {WIDE:,}": 1.3,
 }
 
 
@@ -247,7 +255,7 @@ def measure_together(rounds: int) -> list[str]:
                 for kind in took if count % 2 else list(took)[::-1]:
                     took[kind].append(float(read(processes[kind], name).split()[0]))
             ours, peer = (statistics.median(took[kind]) * 1000 / number for kind in took)
-            report(missed, f"{name}: wall, all in one process", ours, peer, TARGETS.get((name, "wall")))
+            report(missed, f"{name}: wall, all in one process", ours, peer, TARGETS_TOGETHER[name])
     finally:
         for process in processes.values():
             assert process.stdin is not None

@@ -28,7 +28,8 @@ class MemoryJournal:
         self._lock = threading.RLock()
         self._seq = 0
         self._last_at: datetime | None = None
-        self._streams: dict[str, dict[Stream, list[Record]]] = {}
+        self._records: dict[Stream, list[Record]] = {}
+        self._streams: dict[str, dict[Stream, None]] = {}
         self._ended: dict[str, dict[Stream, None]] = {}
         self._listeners = Listeners()
 
@@ -36,18 +37,24 @@ class MemoryJournal:
         """See `Journal.append`."""
         with self._lock:
             self._listeners.check_silent()
-            records = [Record(seq, stream, at, entry) for seq, (stream, entry) in enumerate(entries, self._seq + 1)]
-            ended = [stream for stream, entry in entries if entry.ends_stream]
-            kinds = {stream: kind_of(stream) for stream in {stream: None for stream, _ in entries}}
-            for stream, kind in kinds.items():  # whatever could be wrong with an entry was found above
-                kept = self._streams.setdefault(kind, {}).setdefault(stream, [])
-                kept.extend(records if len(kinds) == 1 else [each for each in records if each.stream == stream])
+            records, opened, ended = [], [], []
+            for seq, (stream, entry) in enumerate(entries, self._seq + 1):
+                records.append(Record(seq, stream, at, entry))
+                if stream not in self._records:
+                    opened.append((kind_of(stream), stream))
+                if entry.ends_stream:
+                    ended.append(stream)
+            for kind, stream in opened:  # whatever could be wrong with an entry was found above
+                self._streams.setdefault(kind, {})[stream] = None
+                self._records[stream] = []
+            for record in records:
+                self._records[record.stream].append(record)
             self._seq += len(records)
             if records and (self._last_at is None or at > self._last_at):
                 self._last_at = at
             if self._listeners.are_there:
                 for record in records:
-                    self._listeners.tell_appended(kinds[record.stream], record)
+                    self._listeners.tell_appended(kind_of(record.stream), record)
             for stream in ended:
                 self._end(stream)
             return records
@@ -55,7 +62,7 @@ class MemoryJournal:
     def read(self, stream: Stream, *, after: int = 0) -> Sequence[Record]:
         """See `Journal.read`."""
         with self._lock:
-            return self._streams.get(kind_of(stream), {}).get(stream, [])[after:]
+            return self._records.get(stream, [])[after:]
 
     def streams(self, kind: str, *, going_on: bool = False) -> Sequence[Stream]:
         """See `Journal.streams`."""
@@ -88,7 +95,7 @@ class MemoryJournal:
 
     def _end(self, stream: Stream) -> None:
         kind = kind_of(stream)
-        if stream not in self._streams[kind]:
+        if stream not in self._records:
             return  # it ended twice in one append, and is dropped already
         ended = self._ended.setdefault(kind, {})
         ended[stream] = None
@@ -98,4 +105,5 @@ class MemoryJournal:
     def _drop(self, kind: str, stream: Stream) -> None:
         del self._ended[kind][stream]
         del self._streams[kind][stream]
+        del self._records[stream]
         self._listeners.tell_dropped(kind, stream)
