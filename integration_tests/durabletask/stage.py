@@ -2,11 +2,12 @@
 
 import logging
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 from uuid import uuid4
 
 import grpc
+import pytest
 from durabletask.client import OrchestrationState, TaskHubGrpcClient
 from durabletask.internal import orchestrator_service_pb2 as pb
 from durabletask.internal import orchestrator_service_pb2_grpc as stubs
@@ -177,3 +178,10 @@ def completed(result: str = '"done"', status: int = pb.ORCHESTRATION_STATUS_COMP
 
 def scheduled(task_id: int, name: str) -> pb.OrchestratorAction:
     return pb.OrchestratorAction(id=task_id, scheduleTask=pb.ScheduleTaskAction(name=name))
+
+
+def refused(call: Callable[..., Any], *args: Any, **kwargs: Any) -> tuple[grpc.StatusCode, str]:
+    """Why a call is refused, which it has to be."""
+    with pytest.raises(grpc.RpcError) as error:
+        call(*args, **kwargs)
+    return error.value.code(), error.value.details()

@@ -204,5 +204,5 @@ def test_an_export_that_goes_on_takes_what_ends_later_and_can_be_deleted(exports
 
     client.delete_job(job.job_id)
 
-    assert client.get_job(job.job_id) is None
+    until(lambda: client.get_job(job.job_id) is None, "the end of the job's entity, which is only signalled")
     assert stage.status(job.orchestrator_instance_id) is None

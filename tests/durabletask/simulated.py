@@ -10,7 +10,7 @@ from steprig.durabletask.pb import pb
 from steprig.durabletask.records import ENTITY, ORCHESTRATION
 from steprig.durabletask.resuming import resume
 from steprig.durabletask.rpc_instances import InstanceRpcs
-from steprig.durabletask.streams import WorkerStream
+from steprig.durabletask.streams import Outlet, WorkerStream
 from steprig.kernel import Journal, MemoryJournal, Rig, VirtualClock
 
 
@@ -37,6 +37,20 @@ class _ByHand:
         pass
 
 
+class Keeping:
+    """The outlet of a worker that takes whatever it is sent."""
+
+    def __init__(self) -> None:
+        self.is_ready = True
+        self.items: list[pb.WorkItem] = []
+
+    def send(self, message: bytes) -> None:
+        self.items.append(pb.WorkItem.FromString(message))
+
+    def end(self) -> None:
+        pass
+
+
 class Simulation:
     """What a test does with an engine."""
 
@@ -45,8 +59,8 @@ class Simulation:
         self.clients = InstanceRpcs(engine)
         self.streams: list[WorkerStream] = []
 
-    def connect(self, **request: Any) -> WorkerStream:
-        stream = self.engine.dispatcher.connect(pb.GetWorkItemsRequest(**request), _ByHand())
+    def connect(self, outlet: Outlet | None = None, **request: Any) -> WorkerStream:
+        stream = self.engine.dispatcher.connect(pb.GetWorkItemsRequest(**request), outlet or _ByHand())
         self.streams.append(stream)
         return stream
 
@@ -68,6 +82,17 @@ class Simulation:
         response = pb.ActivityResponse(completionToken=item.completionToken)
         response.result.value = result
         self.engine.activities.complete(response)
+
+
+async def comes_true(condition: Callable[[], Any]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110 - what it is about tells nobody
+            await asyncio.sleep(0)
+
+
+async def grace_passes(sim: Simulation) -> None:
+    """Wait until nothing is kept for workers any more that are gone."""
+    await comes_true(lambda: not sim.engine.dispatcher._later)
 
 
 def simulate(body: Callable[[Simulation], Any], journal: Journal | None = None) -> Journal:

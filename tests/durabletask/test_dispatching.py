@@ -1,22 +1,8 @@
 """What becomes of work when workers come, go, and change their minds."""
 
 import asyncio
-from collections.abc import Callable
 
-from steprig.durabletask.dispatch import Dispatcher
-from steprig.durabletask.pb import pb
-
-from .simulated import Simulation, end, simulate
-
-
-async def comes_true(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not condition():  # noqa: ASYNC110 - what it is about tells nobody
-            await asyncio.sleep(0)
-
-
-async def grace_passes(dispatcher: Dispatcher) -> None:
-    await comes_true(lambda: not dispatcher._later)
+from .simulated import Keeping, Simulation, comes_true, end, grace_passes, simulate
 
 
 def test_what_a_lost_worker_has_given_back_is_offered_once():
@@ -27,7 +13,7 @@ def test_what_a_lost_worker_has_given_back_is_offered_once():
         sim.disconnect(lost)
         sim.engine.dispatcher.abandon(item.completionToken)
         other = sim.connect()
-        await grace_passes(sim.engine.dispatcher)
+        await grace_passes(sim)
 
         assert sim.take(other) is not None
         assert sim.take(other) is None
@@ -43,7 +29,7 @@ def test_what_a_lost_worker_has_goes_to_another_only_when_its_time_is_up():
         sim.disconnect(lost)
 
         assert sim.take(other) is None
-        await grace_passes(sim.engine.dispatcher)
+        await grace_passes(sim)
         assert sim.take(other) is not None
 
     simulate(body)
@@ -82,7 +68,7 @@ def test_what_a_lost_worker_has_answered_in_time_is_not_waited_for():
         item = sim.take(lost)
         sim.disconnect(lost)
         sim.answer(item, end())
-        await grace_passes(sim.engine.dispatcher)
+        await grace_passes(sim)
 
         assert sim.engine.dispatcher.find(item.completionToken) is None
         assert sim.take(sim.connect()) is None
@@ -90,33 +76,18 @@ def test_what_a_lost_worker_has_answered_in_time_is_not_waited_for():
     simulate(body)
 
 
-class Counting:
-    """The outlet of a worker that takes whatever it is sent."""
-
-    is_ready = True
-
-    def __init__(self) -> None:
-        self.sent = 0
-
-    def send(self, message: bytes) -> None:
-        self.sent += 1
-
-    def end(self) -> None:
-        pass
-
-
 def test_two_workers_are_given_work_in_turn():
     async def body(sim: Simulation) -> None:
-        outlets = [Counting(), Counting()]
+        outlets = [Keeping(), Keeping()]
         for outlet in outlets:
-            sim.engine.dispatcher.connect(pb.GetWorkItemsRequest(), outlet)
+            sim.connect(outlet)
         for number in range(101):
             sim.start(f"one {number}")
             if number < 50:
                 await asyncio.sleep(0)
-        await comes_true(lambda: sum(outlet.sent for outlet in outlets) == 101)
+        await comes_true(lambda: sum(len(outlet.items) for outlet in outlets) == 101)
 
-        assert abs(outlets[0].sent - outlets[1].sent) <= 10
+        assert abs(len(outlets[0].items) - len(outlets[1].items)) <= 10
 
     simulate(body)
 
@@ -125,14 +96,50 @@ def test_a_worker_is_given_all_there_is_and_others_get_their_turn_at_the_loop_me
     async def body(sim: Simulation) -> None:
         for number in range(200):
             sim.start(f"one {number}")
-        outlet = Counting()
-        sim.engine.dispatcher.connect(pb.GetWorkItemsRequest(), outlet)
+        outlet = Keeping()
+        sim.connect(outlet)
         seen = []
-        while outlet.sent < 200 and len(seen) < 300:
-            seen.append(outlet.sent)
+        while len(outlet.items) < 200 and len(seen) < 300:
+            seen.append(len(outlet.items))
             await asyncio.sleep(0)
 
-        assert outlet.sent == 200
+        assert len(outlet.items) == 200
         assert len({*seen}) > 10
+
+    simulate(body)
+
+
+def test_a_stream_that_has_something_to_send_yet_is_not_pinged():
+    async def body(sim: Simulation) -> None:
+        busy, idle = Keeping(), Keeping()
+        busy.is_ready = False
+        for outlet in (busy, idle):
+            sim.connect(outlet)
+        sim.engine.dispatcher._ping()
+
+        assert not busy.items
+        assert [item.HasField("healthPing") for item in idle.items] == [True]
+
+    simulate(body)
+
+
+def test_a_worker_is_given_an_item_only_when_the_one_before_is_on_its_way():
+    class Slow(Keeping):
+        def send(self, message: bytes) -> None:
+            super().send(message)
+            self.is_ready = False
+
+    async def body(sim: Simulation) -> None:
+        for number in range(3):
+            sim.start(f"one {number}")
+        outlet = Slow()
+        sim.connect(outlet)
+        await comes_true(lambda: outlet.items)
+        assert len(outlet.items) == 1
+
+        outlet.is_ready = True
+        sim.engine.dispatcher.rouse()
+        await comes_true(lambda: len(outlet.items) > 1)
+        assert len(outlet.items) == 2
 
     simulate(body)

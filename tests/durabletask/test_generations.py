@@ -1,8 +1,9 @@
 """What one execution of an orchestration has begun does not concern the next."""
 
 from steprig.durabletask.pb import Timestamp, pb
+from steprig.durabletask.records import ContinuedAsNew
 
-from .simulated import Simulation, end, simulate
+from .simulated import Simulation, activity, end, simulate
 
 
 def child(task_id: int, instance_id: str) -> pb.OrchestratorAction:
@@ -56,5 +57,20 @@ def test_timers_end_with_their_generation():
         sim.answer(sim.take(worker), again())
 
         assert not sim.engine.clock.pending
+
+    simulate(body)
+
+
+def test_nothing_is_recorded_of_an_execution_that_has_ended_so():
+    def body(sim: Simulation) -> None:
+        worker = sim.connect()
+        sim.start("one")
+        stream = sim.engine.instances.get("one").stream
+        sim.answer(sim.take(worker), activity(1), again())
+        items = [sim.take(worker), sim.take(worker)]
+        (late,) = [item for item in items if item.HasField("activityRequest")]
+        sim.finish(late, "1")
+
+        assert isinstance(sim.engine.rig.journal.read(stream)[-1].entry, ContinuedAsNew)
 
     simulate(body)

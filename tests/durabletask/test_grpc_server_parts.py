@@ -1,11 +1,14 @@
 """The parts of the gRPC server, each alone."""
 
+import asyncio
+
 import pytest
-from hpack import Decoder
+from hpack import Decoder, Encoder
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steprig.durabletask.grpc_server import frames, headers
+from steprig.durabletask.grpc_server import Call, frames, headers
+from steprig.durabletask.grpc_server.connection import Connection
 from steprig.durabletask.grpc_server.frames import PREFACE, ConnectionFaultError, Frame, FrameReader, frame
 from steprig.durabletask.grpc_server.sending import Sender
 
@@ -47,10 +50,11 @@ def test_the_headers_of_answers():
     }
 
 
-class Wire:
+class Wire(asyncio.Transport):
     """A transport that keeps what is written, and a loop that runs what is due when it is told to."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.reader = FrameReader()
         self.got: list[Frame] = list(self.reader.feed(PREFACE))
         self.due: list = []
@@ -152,6 +156,27 @@ def test_a_stream_is_told_once_all_is_on_its_way():
     assert stream.times_drained == 1
 
 
+def test_a_stream_is_told_nothing_when_nothing_had_to_wait():
+    wire = Wire()
+    sender, stream = Sender(wire, wire), Stream(1, 60_000)
+    sender.send(stream, b"a" * 50_000)  # in several frames
+
+    assert not sender.is_waiting(stream)
+    assert stream.times_drained == 0
+
+
+def test_what_a_stream_sends_does_not_overtake_what_it_has_waiting():
+    wire = Wire()
+    sender, first, second = Sender(wire, wire), Stream(1, 100_000), Stream(3, 100_000)
+    sender.send(first, b"a" * 65_540)
+    sender.send(second, b"b" * 10)
+    first.drained = lambda: sender.send(second, b"c" * 10)
+    sender.open_connection(1_000)
+    wire.run()
+
+    assert b"".join(got.payload for got in wire.got if got.stream == second.number) == b"b" * 10 + b"c" * 10
+
+
 def test_what_comes_together_goes_out_in_one_write():
     wire = Wire()
     writes = []
@@ -165,3 +190,64 @@ def test_what_comes_together_goes_out_in_one_write():
 
     assert len(writes) == 1
     assert len(list(FrameReader().feed(PREFACE + writes[0]))) == 4
+
+
+def test_what_is_put_while_it_is_held_waits_for_the_flush_and_for_nothing_else():
+    wire = Wire()
+    sender, ping = Sender(wire, wire), frame(frames.PING, 0, 0, bytes(8))
+    sender.hold()
+    sender.put(ping)
+    assert not wire.due
+    assert not wire.got
+    sender.flush()
+    assert len(wire.got) == 1
+
+    sender.put(ping)
+    wire.run()
+    assert len(wire.got) == 2
+
+
+class Owner:
+    """What a connection belongs to, that keeps its calls."""
+
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+
+    def find(self, path: str):
+        return lambda call, message: self.calls.append(call)
+
+    def opened(self, connection: Connection) -> None:
+        pass
+
+    closed = opened
+
+
+def request(encoder: Encoder, stream: int) -> bytes:
+    names = [":method", ":scheme", ":path", "te", "content-type"]
+    head = encoder.encode(zip(names, ["POST", "http", "/a", "trailers", "application/grpc"], strict=True))
+    return frame(frames.HEADERS, frames.END_HEADERS, stream, head) + frame(
+        frames.DATA, frames.END_STREAM, stream, bytes(5)
+    )
+
+
+def test_calls_that_may_send_again_are_told_once_the_client_reads_again():
+    async def body() -> None:
+        owner, encoder = Owner(), Encoder()
+        connection = Connection(owner)
+        connection.connection_made(Wire())
+        small = b"\0\x04" + (10).to_bytes(4, "big")
+        connection.data_received(PREFACE + frame(frames.SETTINGS, 0, 0, small))
+        for stream in (1, 3):
+            connection.data_received(request(encoder, stream))
+        told = []
+        for call in owner.calls:
+            call.on_ready = lambda call=call: told.append(call.number)
+        owner.calls[0].send(b"more than its window takes")
+
+        connection.pause_writing()
+        assert not owner.calls[1].is_ready
+        connection.resume_writing()
+        assert owner.calls[1].is_ready
+        assert told == [3]
+
+    asyncio.run(body())

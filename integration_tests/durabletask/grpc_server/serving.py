@@ -75,14 +75,17 @@ class Serving:
         left = iter(range(number))
 
         def go_on() -> None:
-            while call.is_ready:
+            for _ in range(16):
+                if not call.is_ready:
+                    self.was_full = True
+                    return
                 value = next(left, None)
                 if value is None:
                     call.on_ready = None
                     call.end()
                     return
                 call.send(str(value).encode().rjust(size))
-            self.was_full = True
+            self.loop.call_soon(go_on)  # what was sent is written meanwhile
 
         call.on_ready = go_on
         call.begin()
@@ -175,3 +178,19 @@ class RawClient:
 
 def framed(message: bytes, flag: int = 0) -> bytes:
     return bytes((flag,)) + len(message).to_bytes(4, "big") + message
+
+
+def setting(number: int, value: int) -> bytes:
+    """A setting, as it is in a frame of them."""
+    return number.to_bytes(2, "big") + value.to_bytes(4, "big")
+
+
+def window(size: int) -> bytes:
+    """The payload of a frame that opens a window, or says why a stream ends."""
+    return size.to_bytes(4, "big")
+
+
+def is_served(client: RawClient, stream: int) -> bool:
+    """Whether a call is answered as it should be."""
+    client.request(stream, b"still there")
+    return client.answer(stream) == (framed(b"still there"), {"grpc-status": "0"})

@@ -35,7 +35,6 @@ class WorkerStream:
         """Items that other workers have given back."""
         self.last_size = 0
         """Of the item that was written last, in bytes."""
-        self.is_closed = False
         self.streams_history = HISTORY_STREAMING in request.capabilities
         self._filters = Filters(request)
         self._accepted: dict[Key, bool] = {}
@@ -50,7 +49,7 @@ class WorkerStream:
     @property
     def is_ready(self) -> bool:
         """True when it can be given an item: the one before is on its way."""
-        return not self.is_closed and self._outlet.is_ready
+        return self._outlet.is_ready
 
     def accepts(self, key: Key) -> bool:
         """Whether its worker takes such work at all."""
@@ -71,8 +70,8 @@ class WorkerStream:
 
     def release(self, item: Item) -> None:
         """Its worker does not have the item any more."""
-        if self.leases.pop(item.token, None) is not None:
-            self._leased[item.key[0]] -= 1
+        del self.leases[item.token]
+        self._leased[item.key[0]] -= 1
 
     def send(self, item: bytes) -> None:
         """Write an item."""
@@ -86,7 +85,6 @@ class WorkerStream:
 
     def close(self) -> None:
         """Write nothing more."""
-        self.is_closed = True
         self._outlet.end()
 
 

@@ -18,7 +18,7 @@ class Outlet(Protocol):
     is_over: bool
 
     def drained(self) -> None:
-        """All that it was to send is on its way."""
+        """All that had to wait is on its way."""
 
 
 class Sender:
@@ -90,25 +90,28 @@ class Sender:
         if self._window > LARGEST_WINDOW:
             raise ConnectionFaultError(ErrorCode.FLOW_CONTROL_ERROR, "the window is too large")
         for stream in list(self._waiting):
-            if stream in self._waiting:
-                self._send_waiting(stream)
+            self._go_on(stream)
 
     def open_stream(self, stream: Outlet, size: int) -> None:
         """The client takes more bytes on a stream, or fewer."""
         stream.window += size
-        if stream in self._waiting:
-            self._send_waiting(stream)
+        self._go_on(stream)
 
     def limit_frames(self, size: int) -> None:
         """The client takes frames with so many bytes of payload."""
         self._max_frame = size
 
-    def _send_waiting(self, stream: Outlet) -> None:
+    def _go_on(self, stream: Outlet) -> None:
+        if stream in self._waiting and self._send_waiting(stream):
+            stream.drained()
+
+    def _send_waiting(self, stream: Outlet) -> bool:
+        """Whether that was all."""
         pieces = self._waiting[stream]
         while pieces:
             room = min(self._window, stream.window, self._max_frame)
             if room <= 0:
-                return
+                return False
             piece = pieces[0][:room]
             if len(piece) == len(pieces[0]):
                 del pieces[0]
@@ -118,4 +121,4 @@ class Sender:
             stream.window -= len(piece)
             self.put(frame(DATA, 0, stream.number, piece))
         del self._waiting[stream]
-        stream.drained()
+        return True
