@@ -2,7 +2,8 @@
 
 The SDK's checkpoint thread waits on its queue for a tenth of a second before it looks whether it has to stop, at the
 end of every invocation; and with every checkpoint that somebody waits for, it waits a little for others to join it.
-Here it has a queue that stops waiting when the state is told to stop, and does not wait for company.
+Here it has a queue that stops waiting when the state is told to stop, and does not wait for company. Nor does it write
+every update out as JSON to know its size.
 """
 
 import inspect
@@ -11,6 +12,8 @@ import queue
 from typing import Any, Generic, TypeVar
 
 from aws_durable_execution_sdk_python import state as sdk_state
+
+from steprig.aws.prompt.sizes import with_rough_sizes
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -78,8 +81,9 @@ def prompt_state(original: Any) -> type[Any] | None:
                 if isinstance(self._checkpoint_queue, PromptQueue):
                     self._checkpoint_queue.hurry()
 
-    PromptExecutionState.__name__ = PromptExecutionState.__qualname__ = original.__name__
-    return PromptExecutionState
+    made = with_rough_sizes(PromptExecutionState, original)
+    made.__name__ = made.__qualname__ = original.__name__
+    return made
 
 
 def _no_batches(original: type[Any]) -> dict[str, Any]:
