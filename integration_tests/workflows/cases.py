@@ -19,8 +19,8 @@ def case(body, kind=Case):
     """Run the body in a test case of its own."""
 
     async def main():
-        async with kind() as test:
-            return await asyncio.wait_for(body(test), PATIENCE)
+        async with kind() as test, asyncio.timeout(PATIENCE):
+            return await body(test)
 
     return asyncio.run(main())
 

@@ -119,14 +119,20 @@ def test_an_orchestrator_may_call_itself_and_be_named_twice():
 
 
 def test_what_a_sub_orchestration_with_an_id_of_its_own_logs_is_the_runs():
+    at_once = threading.Barrier(4)  # else all would be on the one thread that has the run's context already
+
+    def meet(context, cents):
+        at_once.wait(timeout=60)
+        return charge(context, cents)
+
     def inner(context, cents):
-        return (yield context.call_activity(charge, input=cents))
+        yield task.when_all([context.call_activity(meet, input=cents) for _ in range(4)])
 
     def outer(context, order):
         yield context.call_sub_orchestrator(inner, input=7, instance_id="an-id-of-its-own")
 
-    result = succeeded(DurableTaskWorkflow(outer, activities=[charge], orchestrators=[inner]))
-    assert result.logs == ["WARNING shop: charging 7"]
+    result = succeeded(DurableTaskWorkflow(outer, activities=[meet], orchestrators=[inner]))
+    assert result.logs == ["WARNING shop: charging 7"] * 4
 
 
 def test_an_error_of_a_sub_orchestrator_itself_is_its_own():

@@ -93,6 +93,26 @@ def test_on_failure_has_run_when_the_result_is_there():
     assert [(name, type(error)) for name, error in result.errors] == [("doomed", StockError)]
 
 
+def test_of_many_failures_at_once_each_result_waits_for_its_on_failure():
+    seen = []
+
+    async def sorry(ctx):
+        seen.append(ctx.event.data["event"]["data"]["n"])
+
+    @function("all doomed", retries=0, on_failure=sorry)
+    async def doomed(ctx):
+        raise StockError("none")
+
+    async def body(test):
+        async def is_seen(n):
+            await test.execute_workflow(doomed, {"n": n})
+            return n in seen
+
+        return await asyncio.gather(*(is_seen(n) for n in range(50)))
+
+    assert case(body) == [True] * 50
+
+
 def test_a_run_waits_for_its_own_on_failure_alone():
     async def body(test):
         entered, gate = asyncio.Event(), asyncio.Event()

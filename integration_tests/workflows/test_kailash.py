@@ -12,21 +12,9 @@ from kailash.nodes.code import PythonCodeNode
 from kailash.workflow.async_builder import AsyncWorkflowBuilder
 from kailash.workflow.builder import WorkflowBuilder
 
-from steprig.workflows import AsyncWorkflowTestCase, WorkflowInputError
+from steprig.workflows import WorkflowInputError, register_runner, unregister_runner
 
-from .cases import until
-
-
-class Case(AsyncWorkflowTestCase):
-    __test__ = False
-
-
-def case(body):
-    async def main():
-        async with Case() as test:
-            return await body(test)
-
-    return asyncio.run(main())
+from .cases import case, until
 
 
 def workflow(*nodes, connections=(), name="orders"):
@@ -374,3 +362,25 @@ def test_a_run_leaves_what_logging_knows_of_other_loggers():
     assert not other.isEnabledFor(logging.DEBUG)
     execute(("a", "result = 1"))
     assert other._cache == {logging.DEBUG: False}  # each setting of any logger's level would have emptied it
+
+
+def test_a_runner_of_ones_own_is_asked_before_kailashs():
+    class Remote:
+        kind = "what runs elsewhere"
+
+        def accepts(self, workflow):
+            return self.name_of(workflow) == "orders"
+
+        def name_of(self, workflow):
+            return workflow.metadata["name"]
+
+        async def run(self, workflow, inputs, run):
+            run.returned = "ran elsewhere"
+
+    runner = Remote()
+    register_runner(runner)
+    try:
+        assert execute(("a", "result = 1")).returned == "ran elsewhere"
+    finally:
+        unregister_runner(runner)
+    assert execute(("a", "result = 1")).outputs == {"a": 1}

@@ -11,7 +11,11 @@ from steprig.workflows import AsyncAssertions, AsyncTestUtils
 
 
 def run(coroutine):
-    return asyncio.run(coroutine)
+    async def main():
+        async with asyncio.timeout(60):
+            return await coroutine
+
+    return asyncio.run(main())
 
 
 async def never():
@@ -343,3 +347,26 @@ def test_a_workflow_is_run_outside_of_a_test_case():
     assert run(AsyncAssertions.assert_workflow_succeeds(double, {"n": 4})) == {"double": 8}
     with pytest.raises(AssertionError, match="ValueError: no"):
         run(AsyncAssertions.assert_workflow_succeeds(fail))
+
+
+@pytest.mark.parametrize("percent", [0, 0.95, 101])
+def test_a_percentile_is_a_percentage(percent):
+    with pytest.raises(ValueError, match=rf"a percentage from 1 to 100, .*; got {percent}"):
+        run(AsyncAssertions.assert_latency(lambda: None, {percent: 1.0}))
+
+
+def test_no_percentile_is_known_of_no_calls():
+    with pytest.raises(ValueError, match="of no calls"):
+        run(AsyncAssertions.assert_latency(lambda: None, {95: 1.0}, iterations=0))
+
+
+@pytest.mark.parametrize("form", [lambda all_: [all_], lambda all_: [*all_, 5]], ids=["a list", "no coroutine"])
+def test_what_cannot_run_at_once_is_refused_before_anything_is_begun(form):
+    begun = []
+
+    async def job():
+        begun.append(True)
+
+    with pytest.raises(TypeError, match=r"as in run_concurrent\(\*all\)"):
+        run(AsyncTestUtils.run_concurrent(*form([job(), job()])))
+    assert begun == []

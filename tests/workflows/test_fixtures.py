@@ -46,6 +46,60 @@ def test_a_client_answers_as_told_and_knows_its_calls():
     assert client.get_calls() == []
 
 
+@pytest.mark.parametrize("tracked", [False, True])
+def test_a_request_is_awaited_or_entered_as_with_aiohttp(tracked):
+    registry, client = MockResourceRegistry(), AsyncWorkflowFixtures.create_mock_http_client()
+    client.add_response("GET", "/a", {"n": 1})
+    client.add_error("GET", "/dead", ConnectionError("dead"))
+    if tracked:
+        registry.register_mock("api", client)
+
+    async def use():
+        async with client.get("/a", params={"q": 1}) as response:
+            assert (response.status, await response.json()) == (200, {"n": 1})
+        async with client as session, session.request("GET", "/a") as response:
+            assert await response.json() == {"n": 1}
+        assert (await client.get("/a")).status == 200
+        with pytest.raises(ConnectionError, match="dead"):
+            async with client.get("/dead"):
+                pass
+        with pytest.raises(ZeroDivisionError):
+            async with client.get("/a"):
+                raise ZeroDivisionError
+
+    run(use())
+    client.assert_called("GET", "/a", times=4)
+    assert client.get_calls()[0].kwargs == {"params": {"q": 1}}
+    if tracked:
+        results = [each.exception or each.result.status for each in registry.get_calls("api", "get")]
+        assert [str(each) for each in results] == ["200", "200", "dead", "200"]
+
+
+def test_methods_are_told_in_any_case():
+    client = AsyncWorkflowFixtures.create_mock_http_client()
+    client.add_response("post", "/orders", "added")
+    client.add_responses({"put:/orders": "changed"})
+
+    async def use():
+        answers = [await client.post("/orders"), await client.request("post", "/orders"), await client.put("/orders")]
+        assert [await answer.text() for answer in answers] == ["added", "added", "changed"]
+
+    run(use())
+    client.assert_called("post", "/orders", times=2)
+
+
+@pytest.mark.parametrize("url", ["http://shop/orders", "https://shop:8443/orders", "shop:8000/orders", "orders:7"])
+def test_a_response_for_a_url_with_a_colon_is_one_to_get(url):
+    client = AsyncWorkflowFixtures.create_mock_http_client()
+    client.add_responses({url: "got", f"POST:{url}": "posted"})
+
+    async def use():
+        assert await (await client.get(url)).text() == "got"
+        assert await (await client.post(url)).text() == "posted"
+
+    run(use())
+
+
 def test_a_client_answers_in_sequence_and_raises():
     client = AsyncWorkflowFixtures.create_mock_http_client()
     client.add_sequence("GET", "/flaky", ConnectionError("down"), ({"busy": True}, 503), {"ok": True})
@@ -102,6 +156,18 @@ def test_a_key_expires_by_the_mocked_clock_and_a_set_without_ttl_lasts():
         cache.assert_called("expire", times=1)
         with pytest.raises(AssertionError, match=r"cache.delete: expected at least 1 call, found 0"):
             cache.assert_called("delete")
+        await cache.aclose()
+
+    run(use())
+
+
+def test_a_ttl_may_be_a_fraction_of_a_second():
+    async def use():
+        cache = await AsyncWorkflowFixtures.create_test_cache()
+        async with AsyncWorkflowFixtures.mock_time() as now:
+            await cache.set("key", 1, ttl=1.5)
+            now.advance(1.6)
+            assert await cache.get("key") is None
         await cache.aclose()
 
     run(use())

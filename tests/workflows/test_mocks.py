@@ -1,75 +1,16 @@
-"""Mocks of resources: what they give, and what is known of their calls."""
+"""Mocks of resources: what they give, and how they are configured."""
 
 import asyncio
+import copy
 import inspect
 from collections import deque
 from unittest.mock import DEFAULT, AsyncMock, Mock
 
 import pytest
 
-from steprig.workflows import CallRecord, MockResource, MockResourceRegistry, UnknownResourceError
+from steprig.workflows import MockResource, MockResourceRegistry, UnknownResourceError
 
-
-def run(coroutine):
-    return asyncio.run(coroutine)
-
-
-def made(factory=None, **options):
-    registry = MockResourceRegistry()
-    return registry, run(registry.create_mock("service", factory, **options))
-
-
-def test_a_call_is_kept_with_arguments_result_time_and_duration():
-    registry, mock = made()
-    mock.fetch.return_value = [1, 2]
-
-    run(mock.fetch("q", limit=2))
-
-    (record,) = registry.get_calls("service")
-    assert isinstance(record, CallRecord)
-    assert (record.method, record.args, record.kwargs, record.result) == ("fetch", ("q",), {"limit": 2}, [1, 2])
-    assert record.timestamp.tzinfo is not None
-    assert record.done
-    assert record.duration > 0
-
-
-def test_a_call_that_raises_keeps_the_exception():
-    registry, mock = made()
-    mock.fetch.side_effect = ConnectionError("down")
-
-    with pytest.raises(ConnectionError, match="down"):
-        run(mock.fetch())
-
-    assert isinstance(registry.get_calls("service", "fetch")[0].exception, ConnectionError)
-
-
-def test_a_call_that_is_never_awaited_is_there_and_not_done():
-    registry, mock = made()
-
-    mock.fetch("q").close()
-
-    assert not registry.get_calls("service")[0].done
-
-
-def test_reading_calls_changes_nothing():
-    registry, mock = made()
-    run(mock.fetch())
-
-    assert [len(registry.get_calls("service", "fetch")) for _ in range(3)] == [1, 1, 1]
-    assert len(registry.get_calls("service")) == len(mock.get_calls()) == 1
-
-
-def test_calls_of_all_methods_are_in_order():
-    _, mock = made()
-
-    async def use():
-        await mock.begin()
-        await mock.execute("x")
-        await mock.commit()
-
-    run(use())
-    assert [each.method for each in mock.get_calls()] == ["begin", "execute", "commit"]
-    assert [each.args for each in mock.get_calls("execute")] == [("x",)]
+from .cases import Shop, made, run
 
 
 def test_a_free_mock_gives_what_databases_and_caches_give_when_empty():
@@ -152,6 +93,24 @@ def test_a_response_is_configured_before_it_is_given():
     assert run(use()) == {"id": 1}
 
 
+def test_a_call_can_be_entered_as_well_as_awaited():
+    _, mock = made()
+    mock.get.return_value.__aenter__.return_value = "response"
+
+    async def use():
+        async with mock.get("/users/1") as response:
+            assert response == "response"
+        mock.get.return_value.__aexit__.assert_awaited_once()
+        task = asyncio.create_task(mock.fetch())
+        assert await task == []
+        with pytest.raises(TypeError, match="asynchronous context manager"):
+            async with mock.fetch():
+                pass
+
+    run(use())
+    assert [(each.method, each.done) for each in mock.get_calls()] == [("get", True), ("fetch", True), ("fetch", True)]
+
+
 def test_what_unittest_mock_knows_is_answered_from_the_calls():
     _, mock = made()
     run(mock.fetch("q", limit=1))
@@ -162,14 +121,6 @@ def test_what_unittest_mock_knows_is_answered_from_the_calls():
     with pytest.raises(AssertionError, match=r"fetch\('other'\)"):
         mock.fetch.assert_called_with("other")
     assert asyncio.iscoroutinefunction(mock.fetch)
-
-
-def test_what_hangs_on_a_method_is_tracked_by_its_path():
-    _, mock = made()
-    mock.users.find.return_value = "Ada"
-
-    assert run(mock.users.find(1)) == "Ada"
-    assert mock.get_calls()[0].method == "users.find"
 
 
 @pytest.mark.parametrize("typo", ["assert_called_onec", "assret_called", "assert_called"])
@@ -199,27 +150,14 @@ def test_a_mock_that_a_factory_gives_keeps_what_was_set_on_it_and_its_methods_ca
     given = Mock()
     given.get.return_value = 5
     given.version = 2
+    given.session.return_value = AsyncMock(**{"__aenter__.return_value": "session"})
     _, mock = made(lambda: given)
 
     async def use():
-        return await mock.get("k"), await mock.fetch(), mock.version
+        async with mock.session() as session:
+            return await mock.get("k"), await mock.fetch(), mock.version, session
 
-    assert run(use()) == (5, [], 2)
-
-
-class Shop:
-    def __init__(self):
-        self.orders = []
-
-    async def order(self, item, *, count=1):
-        return await self.store(item, count)
-
-    async def store(self, item, count):
-        self.orders.append((item, count))
-        return len(self.orders)
-
-    def total(self):
-        return len(self.orders)
+    assert run(use()) == (5, [], 2, "session")
 
 
 def test_the_object_that_a_factory_gives_is_the_mock_and_still_works():
@@ -232,22 +170,114 @@ def test_the_object_that_a_factory_gives_is_the_mock_and_still_works():
     assert [(each.method, each.result) for each in registry.get_calls("service")] == [("order", 1), ("total", 1)]
 
 
-def test_what_an_object_calls_on_itself_is_configured_but_not_counted():
-    registry, mock = made(Shop)
-    mock.store.return_value = 42
+@pytest.mark.parametrize("name", ["called", "call_count", "mock_calls", "return_value", "side_effect"])
+def test_what_only_methods_have_is_not_to_be_had_from_the_mock_itself(name):
+    _, mock = made()
 
-    assert run(mock.order("tea")) == 42
-    assert [each.method for each in registry.get_calls("service")] == ["order"]
+    with pytest.raises(AttributeError, match="ask one of its methods"):
+        getattr(mock, name)
+    with pytest.raises(AttributeError, match="ask one of its methods"):
+        setattr(mock, name, 1)
 
 
-def test_calls_at_the_same_time_are_told_apart_from_the_objects_own():
-    registry, mock = made(Shop)
+def test_a_class_may_have_such_names_itself():
+    class Phone:
+        called = False
+
+        async def side_effect(self):
+            return "rings"
+
+    _, mock = made(spec=Phone)
+    mock.side_effect.return_value = "is silent"
+
+    assert run(mock.side_effect()) == "is silent"
+    assert made(Phone)[1].called is False
+
+    class Slim:
+        __slots__ = ("called",)
+
+    slim = Slim()
+    slim.called = True
+    assert made(lambda: slim)[1].called is True
+
+
+def test_a_mock_and_its_methods_are_configured_by_paths_too():
+    _, mock = made()
+
+    mock.configure_mock(**{"fetch.return_value": [1], "get.side_effect": ConnectionError("down"), "version": 2})
+    mock.post.configure_mock(**{"return_value.status": 201})
+
+    assert (run(mock.fetch()), mock.version, run(mock.post()).status) == ([1], 2, 201)
+    with pytest.raises(ConnectionError):
+        run(mock.get())
+    with pytest.raises(AttributeError, match="attach_mock"):
+        mock.fetch.attach_mock(Mock(), "other")
+
+
+def test_a_copy_of_a_mock_is_the_mock():
+    _, mock = made()
+
+    assert copy.deepcopy({"client": mock})["client"] is mock
+    run(copy.copy(mock).fetch())
+    assert [each.method for each in mock.get_calls()] == ["fetch"]
+
+
+def test_a_call_as_a_task_is_cancelled_where_it_waits():
+    _, mock = made()
+    stopped = []
+
+    async def wait():
+        try:
+            await asyncio.Event().wait()
+        finally:
+            stopped.append(True)
+
+    mock.send.side_effect = wait
 
     async def use():
-        await asyncio.gather(*(mock.order(each) for each in "abc"), mock.store("d", 1))
+        task = asyncio.create_task(mock.send())
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
 
     run(use())
-    assert sorted(each.method for each in registry.get_calls("service")) == ["order", "order", "order", "store"]
+    (record,) = mock.get_calls()
+    assert (stopped, type(record.exception), record.done) == ([True], asyncio.CancelledError, True)
+
+
+def test_a_mock_resource_of_ones_own_stays_one_when_others_are_let_go():
+    class Mailer(MockResource):
+        async def send(self, to):
+            return f"sent to {to}"
+
+    registry, mailer = MockResourceRegistry(), Mailer()
+    registry.register_mock("mailer", mailer)
+    run(mailer.send("ada"))
+
+    registry.restore()
+
+    run(mailer.send("eve"))
+    assert [each.args for each in mailer.get_calls("send")] == [("ada",), ("eve",)]
+
+
+@pytest.mark.parametrize("rows", [[1, 2], AsyncMock(**{"__aiter__.return_value": [1, 2]})], ids=["list", "async"])
+def test_what_a_call_gives_can_be_gone_through(rows):
+    _, mock = made()
+    mock.stream.return_value = rows
+
+    async def use():
+        return [each async for each in mock.stream("orders")]
+
+    assert run(use()) == [1, 2]
+    assert mock.get_calls()[0].done
+
+
+def test_an_async_method_of_an_object_still_gives_a_coroutine_and_no_more():
+    _, mock = made(Shop)
+
+    assert inspect.iscoroutine(call := mock.order("tea"))
+    assert run(call) == 1
 
 
 def test_an_object_that_takes_no_attributes_is_stood_in_for():
@@ -300,88 +330,6 @@ def test_a_mock_resource_of_ones_own_is_tracked_once_registered():
     registry.assert_called("mailer", "send", times=1)
 
 
-def test_a_plain_async_mock_can_be_asserted_on():
-    registry, mailer = MockResourceRegistry(), AsyncMock()
-    mailer.send.return_value = Mock()
-    registry.register_mock("mailer", mailer)
-
-    run(mailer.send("ada", urgent=True)).receipt("now")
-
-    registry.assert_called("mailer", "send", times=1, with_kwargs={"urgent": True})
-    registry.assert_not_called("mailer", "close")
-    assert [record.method for record in registry.get_calls("mailer")] == ["send"]
-    assert registry.get_calls("mailer")[0].timestamp is None
-
-
-def test_arguments_match_any_call_and_times_counts_those_that_match():
-    registry, mock = made()
-
-    async def use():
-        await mock.send("ada", urgent=True, copy="bob")
-        await mock.send("eve")
-        await mock.send("ada")
-
-    run(use())
-    registry.assert_called("service", "send", times=2, with_args=("ada",))
-    registry.assert_called("service", "send", times=1, with_args=("ada",), with_kwargs={"urgent": True})
-    registry.assert_called("service", "send", times=0, with_args=("zoe",))
-    with pytest.raises(AssertionError) as caught:
-        registry.assert_called("service", "send", times=3, with_args=("ada",))
-    message = str(caught.value)
-    assert "service.send: expected 3 calls with with_args=('ada',), found 2 among 3 calls" in message
-    assert "1. send('ada', urgent=True, copy='bob')" in message
-
-
-def test_arguments_and_times_have_to_be_met_exactly():
-    registry, mock = made()
-    run(mock.send("ada", "bob"))
-    run(mock.send("ada", "bob", copy=None))
-
-    for wrong in (
-        {"with_args": ("ada",)},
-        {"with_args": ("ada", "eve")},
-        {"times": 1},
-        {"times": 3},
-        {"times": 2, "with_kwargs": {"copy": None}},
-        {"times": 0},
-    ):
-        with pytest.raises(AssertionError, match="expected"):
-            registry.assert_called("service", "send", **wrong)
-    registry.assert_called("service", "send", times=1, with_kwargs={"copy": None})
-
-
-def test_of_many_calls_the_first_are_shown_and_the_others_counted():
-    registry, mock = made()
-
-    async def use():
-        for number in range(60):
-            await mock.send(number)
-
-    run(use())
-    with pytest.raises(AssertionError) as caught:
-        registry.assert_not_called("service", "send")
-    lines = str(caught.value).splitlines()
-    assert lines[-2].startswith("  50. send(49)")
-    assert lines[-1] == "  ... and 10 more"
-
-
-def test_a_method_that_was_not_called_shows_what_was():
-    registry, mock = made()
-    run(mock.fetch("q"))
-
-    with pytest.raises(AssertionError, match=r"found 0.\nThe calls of service:\n  1. fetch\('q'\) -> \[\]"):
-        registry.assert_called("service", "send")
-
-
-def test_an_unknown_mock_names_the_known_ones():
-    registry, _ = made()
-
-    with pytest.raises(UnknownResourceError, match=r"there is no mock 'mailer'; known: 'service'"):
-        registry.assert_called("mailer", "send")
-    with pytest.raises(KeyError):
-        registry.get_calls("mailer")
-
-
 def test_a_mock_cannot_be_configured_before_it_is_made():
     with pytest.raises(UnknownResourceError, match="create_test_resource"):
         MockResourceRegistry().expect_call("service", "fetch", returns=1)
@@ -395,23 +343,3 @@ def test_an_expected_call_gives_or_raises():
     assert run(mock.fetch()) == [1]
     with pytest.raises(ConnectionError):
         run(mock.send())
-
-
-def test_history_is_forgotten_for_one_or_for_all():
-    registry, mock = made()
-    run(mock.fetch())
-
-    registry.reset_history("service")
-
-    assert registry.get_calls("service") == []
-    mock.fetch.assert_not_called()
-    assert registry.list_mocks() == ["service"]
-
-    other = run(registry.create_mock("other"))
-    run(mock.fetch())
-    run(other.fetch())
-    registry.reset_history("other")
-    assert [len(registry.get_calls(name)) for name in ("service", "other")] == [1, 0]
-    run(other.fetch())
-    registry.reset_history()
-    assert [len(registry.get_calls(name)) for name in ("service", "other")] == [0, 0]

@@ -1,7 +1,8 @@
 """Waiting, limiting, running and retrying in tests."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
 from time import perf_counter
 from typing import Any, TypeVar
@@ -116,6 +117,10 @@ class AsyncTestUtils:
         Returns:
             The results in the order of the arguments.
         """
+        for each in awaitables:
+            if not inspect.isawaitable(each):
+                _close(awaitables)
+                raise TypeError(f"run_concurrent takes coroutines and tasks, as in run_concurrent(*all); got {each!r}")
         tasks = [asyncio.ensure_future(each) for each in awaitables]
         try:
             return await asyncio.gather(*tasks, return_exceptions=return_exceptions)
@@ -134,9 +139,7 @@ class AsyncTestUtils:
             for each in coroutines:
                 results.append(await each)
         finally:
-            for each in coroutines[len(results) + 1 :]:
-                if isinstance(each, Coroutine):
-                    each.close()
+            _close(coroutines[len(results) + 1 :])
         return results
 
     @staticmethod
@@ -163,6 +166,15 @@ class AsyncTestUtils:
             reraise=True,
         )
         return decorator
+
+
+def _close(awaitables: Iterable[object]) -> None:
+    """End coroutines that have not begun, else Python warns that nobody has awaited them."""
+    for each in awaitables:
+        if isinstance(each, Coroutine):
+            each.close()
+        elif isinstance(each, list | tuple):
+            _close(each)
 
 
 def _names(types: Any) -> str:

@@ -117,7 +117,12 @@ def assert_called(
 
     Raises:
         AssertionError: Names both counts and shows the calls there were.
+        TypeError: `with_args` is one argument rather than all of them, or `with_kwargs` no dict.
     """
+    if with_args is not None and (isinstance(with_args, str | bytes) or not isinstance(with_args, Sequence)):
+        raise TypeError(f"with_args has all positional arguments, as in with_args=({with_args!r},); got {with_args!r}")
+    if with_kwargs is not None and not isinstance(with_kwargs, Mapping):
+        raise TypeError(f"with_kwargs is a dict of keyword arguments; got {with_kwargs!r}")
     made = calls.of(method)
     found = matching(made, with_args, with_kwargs)
     if len(found) == times or (times is None and found):

@@ -21,9 +21,10 @@ class UnknownResourceError(SteprigError, KeyError):
     """No resource or mock of that name. The message names those there are."""
 
     def __init__(self, name: str, known: Iterable[str], *, what: str = "resource") -> None:
+        arguments = f"{name!r}, factory{', mock=True' if what == 'mock' else ''}"
         super().__init__(
             f"there is no {what} {name!r}; known: {', '.join(map(repr, known)) or 'none'}. "
-            f"Make it first: await self.create_test_resource({name!r}, factory)"
+            f"Make it first: await self.create_test_resource({arguments})"
         )
 
     def __str__(self) -> str:

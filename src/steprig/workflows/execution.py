@@ -23,7 +23,7 @@ async def execute(
     resources: WorkflowResources,
     kept: Kept,
     *,
-    timeout: float,
+    timeout: float | None,
     capture_logs: bool,
 ) -> WorkflowTestResult:
     """Run a workflow to its end. For the arguments see `AsyncWorkflowTestCase.execute_workflow`.
@@ -55,22 +55,31 @@ def _checked(inputs: Any, runner: WorkflowRunner) -> Any:
 
 
 async def _run(
-    runner: WorkflowRunner, workflow: object, inputs: Any, run: WorkflowRun, name: str, timeout: float
+    runner: WorkflowRunner, workflow: object, inputs: Any, run: WorkflowRun, name: str, timeout: float | None
 ) -> Exception | None:
-    limit = asyncio.timeout(timeout)
+    began, limit, failure = perf_counter(), asyncio.timeout(timeout), None
     try:
         async with limit:
             await runner.run(workflow, inputs, run)
     except WorkflowInputError:
         raise
     except Exception as error:  # noqa: BLE001 - the workflow's, kept in the result
-        if limit.expired():
-            finished = ", ".join(run.outputs) or "none"
-            raise AssertionError(
-                f"the workflow {name!r} was stopped, as it took longer than {timeout:g} s; nodes finished: {finished}"
-            ) from None
-        return error
-    return None
+        failure = error
+    took = perf_counter() - began
+    if limit.expired():  # also where the workflow has answered its cancellation with a result or another error
+        raise AssertionError(
+            f"the workflow {name!r} was stopped, as it took longer than {timeout:g} s; nodes finished: {_finished(run)}"
+        )
+    if timeout is not None and took > timeout:
+        raise AssertionError(
+            f"the workflow {name!r} took {took:.3f} s, longer than {timeout:g} s, and could not be stopped, as it "
+            f"blocked the loop; nodes finished: {_finished(run)}"
+        )
+    return failure
+
+
+def _finished(run: WorkflowRun) -> str:
+    return ", ".join(run.outputs) or "none"
 
 
 def _result(

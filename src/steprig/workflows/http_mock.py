@@ -3,10 +3,12 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from http import HTTPMethod
 from types import TracebackType
 from typing import Any, Self
 
 from steprig.workflows.errors import count
+from steprig.workflows.pending import enterable
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,7 @@ class MockHttpClient:
         """`add_response` for many: `{"POST:/users": body, "/items": body}`, where GET goes without saying."""
         for key, body in responses.items():
             method, colon, url = key.partition(":")
-            if colon and method.isalpha() and not url.startswith("//"):
+            if colon and method.upper() in HTTPMethod.__members__:
                 self.add_response(method, url, body)
             else:
                 self.add_response("GET", key, body)
@@ -121,8 +123,9 @@ class MockHttpClient:
         """Say what any other request gets; without this, 404."""
         self._default = MockResponse(response, status)
 
+    @enterable
     async def request(self, method: str, url: str, **kwargs: Any) -> MockResponse:
-        """Make a request."""
+        """Make a request, by `await` or by `async with`."""
         self._calls.append(HttpCall(method.upper(), url, kwargs))
         answers = self._answers.get(_key(method, url), [self._default])
         answer = answers.pop(0) if len(answers) > 1 else answers[0]
@@ -130,26 +133,32 @@ class MockHttpClient:
             raise answer
         return answer
 
+    @enterable
     async def get(self, url: str, **kwargs: Any) -> MockResponse:
         """GET."""
         return await self.request("GET", url, **kwargs)
 
+    @enterable
     async def post(self, url: str, **kwargs: Any) -> MockResponse:
         """POST."""
         return await self.request("POST", url, **kwargs)
 
+    @enterable
     async def put(self, url: str, **kwargs: Any) -> MockResponse:
         """PUT."""
         return await self.request("PUT", url, **kwargs)
 
+    @enterable
     async def patch(self, url: str, **kwargs: Any) -> MockResponse:
         """PATCH."""
         return await self.request("PATCH", url, **kwargs)
 
+    @enterable
     async def delete(self, url: str, **kwargs: Any) -> MockResponse:
         """DELETE."""
         return await self.request("DELETE", url, **kwargs)
 
+    @enterable
     async def head(self, url: str, **kwargs: Any) -> MockResponse:
         """HEAD."""
         return await self.request("HEAD", url, **kwargs)

@@ -1,10 +1,13 @@
 """A real HTTP server with fixed answers."""
 
 import asyncio
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
@@ -18,14 +21,16 @@ class TestHttpServer:
 
     Args:
         routes: `{"GET /health": body, "POST /charges": (body, status)}`. A path may have parameters, as in
-            `/users/{id}`. A body is text, or anything that JSON can say; or a Starlette endpoint.
+            `/users/{id}`. A body is text, bytes, or anything that JSON can say; or a Starlette endpoint.
     """
 
     __test__ = False
 
     def __init__(self, routes: Mapping[str, Any] | None = None) -> None:
         self._calls: list[HttpCall] = []
-        self._server = UvicornTestServer(Starlette(routes=[self._route(*each) for each in (routes or {}).items()]))
+        refused: dict[Any, Any] = {HTTPException: self._refuse}
+        served = [self._route(*each) for each in (routes or {}).items()]
+        self._server = UvicornTestServer(Starlette(routes=served, exception_handlers=refused))
 
     @property
     def url(self) -> str:
@@ -48,7 +53,7 @@ class TestHttpServer:
         return self._server.is_running
 
     def get_calls(self, method: str | None = None, path: str | None = None) -> list[HttpCall]:
-        """The requests so far; `kwargs` has `headers`, `params` and `body`."""
+        """The requests so far, also those refused; `kwargs` has `headers`, `params` and `body`."""
         return [
             each
             for each in self._calls
@@ -67,25 +72,42 @@ class TestHttpServer:
         method, space, path = key.partition(" ")
         if not (space and path.startswith("/")):
             raise ValueError(f"a route is a method and a path, as in 'GET /health'; got {key!r}")
-        return Route(path, answer if callable(answer) else self._endpoint(answer), methods=[method.upper()])
+        given = answer if callable(answer) else _fixed(key, answer)
+        return Route(path, self._endpoint(given), methods=[method.upper()])
 
-    def _endpoint(self, answer: Any) -> Any:
-        body, status = answer if isinstance(answer, tuple) else (answer, 200)
+    def _endpoint(self, given: Any) -> Any:
+        if not inspect.isroutine(given):
+            return given  # an ASGI application, which reads its request itself
 
         async def endpoint(request: Request) -> Response:
-            self._calls.append(
-                HttpCall(
-                    request.method,
-                    request.url.path,
-                    {
-                        "headers": dict(request.headers),
-                        "params": dict(request.query_params),
-                        "body": await request.body(),
-                    },
-                )
-            )
-            if isinstance(body, str):
-                return PlainTextResponse(body, status)
-            return JSONResponse(body, status)
+            await self._note(request)
+            if inspect.iscoroutinefunction(given):
+                return await given(request)  # type: ignore[no-any-return]
+            return await run_in_threadpool(given, request)
 
         return endpoint
+
+    async def _refuse(self, request: Request, refusal: HTTPException) -> Response:
+        """For what no route takes, and what an endpoint refuses."""
+        await self._note(request)
+        return PlainTextResponse(refusal.detail, refusal.status_code, refusal.headers)
+
+    async def _note(self, request: Request) -> None:
+        if "steprig_noted" in request.scope:
+            return
+        request.scope["steprig_noted"] = True
+        details = {"headers": dict(request.headers), "params": dict(request.query_params), "body": await request.body()}
+        self._calls.append(HttpCall(request.method, request.url.path, details))
+
+
+def _fixed(key: str, answer: Any) -> Any:
+    body, status = answer if isinstance(answer, tuple) and len(answer) == 2 else (answer, 200)
+    if isinstance(body, tuple) or not isinstance(status, int):
+        raise TypeError(f"the answer of {key!r} is a body, or a pair of body and status; got {answer!r}")
+
+    async def endpoint(request: Request) -> Response:
+        if isinstance(body, bytes):
+            return Response(body, status)
+        return PlainTextResponse(body, status) if isinstance(body, str) else JSONResponse(body, status)
+
+    return endpoint

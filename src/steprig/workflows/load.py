@@ -110,6 +110,10 @@ async def assert_latency(
 
 def _check_percentiles(taken: Sequence[float], percentiles: Mapping[float, float]) -> None:
     count = len(taken)
+    if wrong := [percent for percent in percentiles if not 1 <= percent <= 100]:
+        raise ValueError(f"a percentile is a percentage from 1 to 100, as in {{95: 0.1}}; got {wrong[0]!r}")
+    if percentiles and not taken:
+        raise ValueError("no percentile is known of no calls")
     found = {percent: taken[max(0, -int(-percent * count // 100) - 1)] for percent in percentiles}
     if all(found[percent] <= percentiles[percent] for percent in percentiles):
         return

@@ -7,7 +7,7 @@ from unittest.mock import NonCallableMock
 
 from steprig.workflows.calls import CallLog, CallRecord, Calls, PlainMockCalls, assert_called
 from steprig.workflows.errors import UnknownResourceError
-from steprig.workflows.mocks import ResourceMock, track_in_place
+from steprig.workflows.mocks import MockResource, ResourceMock, track_in_place
 
 
 class MockResourceRegistry:
@@ -16,9 +16,10 @@ class MockResourceRegistry:
     def __init__(self) -> None:
         self._mocks: dict[str, Any] = {}
         self._calls: dict[str, Calls] = {}
+        self._let_go: list[Callable[[], None]] = []
 
     def register_mock(self, name: str, mock: Any) -> None:
-        """Add a mock, or any object, whose public methods are then tracked.
+        """Add a mock, or any object, whose public methods are then tracked until `restore`.
 
         A `unittest.mock` object keeps its calls by itself; their results and times are not known.
         """
@@ -31,7 +32,9 @@ class MockResourceRegistry:
         log = getattr(mock, "_steprig_log", None)
         if not isinstance(log, CallLog):
             log = CallLog()
-            mock = track_in_place(mock, name, log)
+            given, (mock, let_go) = mock, track_in_place(mock, name, log)
+            if not isinstance(given, MockResource):  # which is a mock by its class
+                self._let_go.append(let_go)
         self._add(name, mock, log)
 
     async def create_mock(self, name: str, factory: Any = None, spec: object = None) -> Any:
@@ -91,9 +94,15 @@ class MockResourceRegistry:
 
         Raises:
             AssertionError: It was not. Shows the calls there were.
+            TypeError: `with_args` is one argument rather than all of them, or `with_kwargs` no dict.
             UnknownResourceError: There is no such mock.
         """
         calls = self._calls_of(name)
+        if isinstance(calls, CallLog) and isinstance(self._set_on(name, method), NonCallableMock):
+            raise AssertionError(  # noqa: TRY004 - whether it holds is not known
+                f"the calls of {name}.{method} are not known, as a mock was set in its place: set the return_value or "
+                f"side_effect of {name}.{method} itself"
+            )
         assert_called(name, calls, method, times=times, with_args=with_args, with_kwargs=with_kwargs)
 
     def assert_not_called(self, name: str, method: str) -> None:
@@ -104,6 +113,14 @@ class MockResourceRegistry:
         """Forget the calls of one mock, or of all."""
         for each in [self._calls_of(name)] if name is not None else self._calls.values():
             each.clear()
+
+    def restore(self) -> None:
+        """Give objects that have become mocks their own methods back, as a test case does at its end.
+
+        What is known of their calls stays in this registry.
+        """
+        while self._let_go:
+            self._let_go.pop()()
 
     def expect_call(
         self, name: str, method: str, returns: Any = None, raises: BaseException | type[BaseException] | None = None
@@ -120,6 +137,9 @@ class MockResourceRegistry:
 
     def _add(self, name: str, mock: Any, calls: Calls) -> None:
         self._mocks[name], self._calls[name] = mock, calls
+
+    def _set_on(self, name: str, method: str) -> object:
+        return getattr(self._mocks[name], "__dict__", {}).get(method)
 
     def _calls_of(self, name: str) -> Calls:
         if name not in self._calls:

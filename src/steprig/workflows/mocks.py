@@ -1,14 +1,16 @@
 """Resources that are mocks: free ones, with a class's interface, and objects that stay themselves."""
 
 import inspect
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 from unittest.mock import AsyncMock, NonCallableMock, create_autospec
 
 from steprig.workflows.calls import CallLog, CallRecord
 from steprig.workflows.given import GivenMethod
-from steprig.workflows.tracked import UNSET, TrackedMethod
+from steprig.workflows.pending import is_async
+from steprig.workflows.tracked import OF_CALLS, UNSET, TrackedMethod, configure
 
 _DEFAULTS: dict[str, object] = {
     "fetch": [], "execute": None, "fetchone": None, "fetchrow": None, "fetchval": None, "get": None,
@@ -54,9 +56,15 @@ class ResourceMock:
         """Forget the calls."""
         self._log.clear()
 
+    def configure_mock(self, **settings: Any) -> None:
+        """Set attributes by their paths, as in `configure_mock(**{"fetch.return_value": []})`."""
+        configure(self, settings)
+
     def __getattr__(self, name: str) -> Any:
         if name.startswith(("__", "assert", "assret")):
-            raise AttributeError(f"the mock {self._name!r} has no attribute {name!r}{_hint(name)}")
+            own_name = self.__dict__.get("_name")  # a copy is asked for its special methods before it has one
+            raise AttributeError(f"the mock {own_name!r} has no attribute {name!r}{_hint(name)}")
+        self._refuse_of_method(name)
         value = self._make(name)
         self.__dict__[name] = value
         return value
@@ -90,7 +98,13 @@ class ResourceMock:
             return TrackedMethod(name, self._log, original=original)  # a free mock's methods are async
         return track(name, self._log, original)
 
+    def _refuse_of_method(self, name: str) -> None:
+        """A free mock is no function: what `unittest.mock` says of calls is to be had from its methods."""
+        if name in OF_CALLS and self._template is None and self._stand_in_for is None:
+            raise AttributeError(f"the mock {self._name!r} has no {name!r}, which only its methods have{_HINT}")
+
     def __setattr__(self, name: str, value: object) -> None:
+        self._refuse_of_method(name)
         self.__dict__[name] = self._tracked(name, value)
 
     def _tracked(self, name: str, value: Any) -> Any:
@@ -106,6 +120,9 @@ class ResourceMock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         pass
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self  # what is called on the copy is to be known, too
 
     def __dir__(self) -> list[str]:
         return sorted({*super().__dir__(), *dir(self._spec or self._stand_in_for)})
@@ -135,26 +152,40 @@ class _Acquired:
 
 def track(name: str, log: CallLog, original: Callable[..., Any]) -> TrackedMethod:
     """The method, tracked; it still does what it did."""
-    return TrackedMethod(name, log, original=original, is_async=inspect.iscoroutinefunction(original))
+    return TrackedMethod(name, log, original=original, is_async=is_async(original))
 
 
-def track_in_place(resource: Any, name: str, log: CallLog) -> Any:
+def track_in_place(resource: Any, name: str, log: CallLog) -> tuple[Any, Callable[[], None]]:
     """Replace the public methods of an object by tracked ones.
 
     Methods that its class names in `_untracked_methods` are left alone.
 
     Returns:
-        The object itself, or what stands in for it when it takes no new attributes.
+        The object itself, or what stands in for it when it takes no new attributes; and what gives it its own methods
+        back.
     """
+    before = {**getattr(resource, "__dict__", {})}
     try:
         resource._steprig_log = log
     except (AttributeError, TypeError):
-        return ResourceMock(name, log, stand_in_for=resource)
-    for method, original in _public_methods(resource):
-        setattr(resource, method, track(method, log, original))
+        return ResourceMock(name, log, stand_in_for=resource), lambda: None
+    ours: dict[str, object] = {"_steprig_log": log}
     if not hasattr(resource, "get_calls"):
-        resource.get_calls = log.of
-    return resource
+        ours["get_calls"] = log.of
+    ours |= {method: track(method, log, original) for method, original in _public_methods(resource)}
+    for attribute, value in ours.items():
+        setattr(resource, attribute, value)
+    return resource, partial(_let_go, resource, ours, before)
+
+
+def _let_go(resource: Any, ours: Mapping[str, object], before: Mapping[str, object]) -> None:
+    for attribute, value in ours.items():
+        if vars(resource).get(attribute) != value:
+            continue  # whoever has set it since has it to answer for
+        if attribute in before:
+            setattr(resource, attribute, before[attribute])
+        else:
+            delattr(resource, attribute)
 
 
 def _public_methods(resource: object) -> list[tuple[str, Callable[..., Any]]]:
@@ -169,7 +200,10 @@ def _fresh(default: object) -> object:
     return [] if default == [] else default
 
 
+_HINT = "; ask one of its methods, as in mock.fetch.assert_called_once(), or self.assert_resource_called(...)"
+
+
 def _hint(name: str) -> str:
     if not name.startswith(("assert", "assret")):
         return ""
-    return "; ask one of its methods, as in mock.fetch.assert_called_once(), or self.assert_resource_called(...)"
+    return _HINT

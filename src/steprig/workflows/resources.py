@@ -9,6 +9,7 @@ from steprig.workflows.cleanup import CleanupStack, awaited, closer_of
 from steprig.workflows.errors import UnknownResourceError
 from steprig.workflows.mock_registry import MockResourceRegistry, made_by
 from steprig.workflows.mocks import ResourceMock
+from steprig.workflows.yielding import yielded_by
 
 
 class _Recipe(NamedTuple):
@@ -33,6 +34,8 @@ class TestResources:
         self._cleanups = cleanups
         self._made: dict[str, Any] = {}
         self._recipes: dict[str, _Recipe] = {}
+        self._yielded: set[str] = set()
+        cleanups.push("what has become a mock", mocks.restore)  # the last: the others may call what a test has set
 
     def register_factory(
         self,
@@ -48,7 +51,7 @@ class TestResources:
     async def create_mock(self, name: str, factory: Any, cleanup_handler: Callable[[Any], Any] | None) -> Any:
         """Make a mock. An object that has become one is closed at the end like a real resource."""
         self._refuse_twice(name)
-        mock = await self._mocks.create_mock(name, factory)
+        mock = await self._mocks.create_mock(name, None if factory is None else partial(self._made_by, factory, name))
         if cleanup_handler is not None or not (isinstance(mock, ResourceMock) and mock._is_free):
             self._note_end(name, mock, cleanup_handler)
         return mock
@@ -94,16 +97,27 @@ class TestResources:
         return name in self._mocks.list_mocks()
 
     async def _make(self, name: str, recipe: _Recipe) -> None:
-        resource = await made_by(recipe.factory)
+        resource = await self._made_by(recipe.factory, name)
         self._note_end(name, resource, recipe.cleanup_handler)
         if recipe.health_check is not None and not await awaited(recipe.health_check(resource)):
             raise RuntimeError(f"the resource {name!r} is not healthy: its health_check did not give True")
         self._made[name] = resource
 
+    async def _made_by(self, factory: Any, name: str) -> Any:
+        made = await made_by(factory)
+        manager = yielded_by(factory, made)
+        if manager is None:
+            return made
+        resource = await manager.__aenter__()
+        self._yielded.add(name)
+        self._cleanups.push(f"the resource {name!r}", partial(manager.__aexit__, None, None, None))
+        return resource
+
     def _note_end(self, name: str, resource: Any, handler: Callable[[Any], Any] | None) -> None:
-        undo = partial(handler, resource) if handler is not None else closer_of(resource)
-        if undo is not None:
-            self._cleanups.push(f"the resource {name!r}", undo)
+        if handler is not None:
+            self._cleanups.push(f"the resource {name!r}", partial(handler, resource))
+        elif name not in self._yielded and (close := closer_of(resource)) is not None:
+            self._cleanups.push(f"the resource {name!r}", close)
 
     def _refuse_twice(self, name: str) -> None:
         if name in self.list_resources():

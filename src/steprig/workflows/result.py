@@ -34,12 +34,12 @@ class WorkflowTestResult:
     returned: Any = None
     """What the workflow itself has returned; of kailash's, whose nodes alone have outputs, None."""
 
-    def get_output(self, node_id: str, key: str | None = None) -> Any:
+    def get_output(self, node_id: str, key: str | int | None = None) -> Any:
         """What a node gave.
 
         Args:
             node_id: The node.
-            key: A path into it, with dots, such as `user.address.city` or `items.0`.
+            key: A path into it, with dots, such as `user.address.city` or `items.0`; or an index.
 
         Returns:
             The value, or None when there is no such node or path.
@@ -47,7 +47,7 @@ class WorkflowTestResult:
         value = self._find(node_id, key)
         return None if value is MISSING else value
 
-    def output(self, node_id: str, key: str | None = None) -> Any:
+    def output(self, node_id: str, key: str | int | None = None) -> Any:
         """`get_output` that does not pass over what is not there.
 
         Raises:
@@ -74,12 +74,12 @@ class WorkflowTestResult:
         for node_id, error in self.errors:
             print(f"  - {node_id}: {error!r}")
 
-    def _find(self, node_id: str, key: str | None) -> Any:
+    def _find(self, node_id: str, key: str | int | None) -> Any:
         if node_id not in self.outputs:
             return MISSING
-        return find(self.outputs[node_id], key) if key else self.outputs[node_id]
+        return self.outputs[node_id] if key in (None, "") else find(self.outputs[node_id], str(key))
 
-    def _nothing_at(self, node_id: str, key: str | None) -> str:
+    def _nothing_at(self, node_id: str, key: str | int | None) -> str:
         if node_id not in self.outputs:
             finished = ", ".join(map(repr, self.outputs)) or "none"
             failure = f"; the workflow failed: {self.error}" if self.error else ""

@@ -4,6 +4,7 @@ A runner of steprig or of another package registers under the entry point group
 `steprig.workflow_runners`; a test suite's own with `register_runner`.
 """
 
+import inspect
 from functools import cache
 from importlib.metadata import entry_points
 
@@ -63,6 +64,9 @@ def _installed() -> tuple[tuple[WorkflowRunner, ...], tuple[str, ...]]:
 def _refusal(workflow: object) -> str:
     if callable(getattr(workflow, "build", None)):
         return f"{type(workflow).__qualname__} only builds a workflow; pass what its build() gives"
+    if inspect.iscoroutine(workflow):
+        workflow.close()  # else Python warns that nobody has awaited it
+        return f"{workflow!r} is a call; pass the function itself, and its arguments as the inputs"
     runners, missing = _installed()
     kinds = dict.fromkeys(runner.kind for runner in (*_registered, *_built_in, *runners, _fallback))
     absent = f". Not to be had: {'; '.join(missing)}" if missing else ""

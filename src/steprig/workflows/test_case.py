@@ -5,11 +5,12 @@ import logging
 import unittest
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from time import perf_counter
 from types import TracebackType
 from typing import Any, Self
 
-from steprig.workflows.cleanup import CleanupStack, raise_all
+from steprig.workflows.cleanup import CleanupStack, awaited, raise_all
 from steprig.workflows.errors import NotSetUpError
 from steprig.workflows.execution import execute
 from steprig.workflows.kept import Kept
@@ -66,7 +67,8 @@ class AsyncWorkflowTestCase(unittest.IsolatedAsyncioTestCase):
 
     async def __aenter__(self) -> Self:
         try:
-            await self.setUp()
+            await awaited(self.setUp())
+            await self.asyncSetUp()
         except BaseException:
             self._report_only(await self._cleanup_stack.run())
             raise
@@ -77,7 +79,8 @@ class AsyncWorkflowTestCase(unittest.IsolatedAsyncioTestCase):
     ) -> None:
         errors: list[Exception] = []
         try:
-            await self.tearDown()
+            await self.asyncTearDown()
+            await awaited(self.tearDown())
         except Exception as failure:  # noqa: BLE001 - raised after the clean-ups
             failure.add_note(f"raised in tearDown of {self.test_name}")
             errors.append(failure)
@@ -113,11 +116,13 @@ class AsyncWorkflowTestCase(unittest.IsolatedAsyncioTestCase):
 
         Args:
             name: Its name, not used yet in this test.
-            factory: A callable, sync or async, or an object with a method `create`. For a mock it may be None.
+            factory: A callable, sync or async, or an object with a method `create`. One that yields the resource goes
+                on at the end, as pytest's fixtures do. For a mock it may be None.
             mock: Whether its calls are tracked, see `MockResourceRegistry.create_mock`.
             health_check: Takes the resource, sync or async; what is not true refuses it.
             cleanup_handler: Takes the resource at the end, sync or async, in the place of its own `aclose`, `close`
-                or `cleanup`. Resources end in the reverse order of their making.
+                or `cleanup`. Those of a resource that was yielded are left to what yields it. Resources end in the
+                reverse order of their making.
 
         Returns:
             The resource.
@@ -145,7 +150,13 @@ class AsyncWorkflowTestCase(unittest.IsolatedAsyncioTestCase):
 
     def add_cleanup(self, cleanup_func: Callable[[], Any]) -> None:
         """Call a function, sync or async, at the end; the last one added goes first."""
-        self._cleanup_stack.push(getattr(cleanup_func, "__name__", repr(cleanup_func)), cleanup_func)
+        self.addCleanup(cleanup_func)
+
+    def addCleanup(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> None:  # noqa: N802
+        """`add_cleanup` of a function with arguments. unittest's `addAsyncCleanup` and `enterAsyncContext` use it."""
+        if not callable(function):
+            raise TypeError(f"a clean-up is a function, sync or async, that is called at the end; got {function!r}")
+        self._cleanup_stack.push(getattr(function, "__name__", repr(function)), partial(function, *args, **kwargs))
 
     # Running --------------------------------------------------------------------------------------------------
 
@@ -154,7 +165,7 @@ class AsyncWorkflowTestCase(unittest.IsolatedAsyncioTestCase):
         workflow: object,
         inputs: Any = None,
         mock_resources: Mapping[str, Any] | None = None,
-        timeout: float = 30.0,
+        timeout: float | None = 30.0,
         capture_logs: bool = True,
         raise_errors: bool | None = None,
     ) -> WorkflowTestResult:
@@ -166,7 +177,7 @@ class AsyncWorkflowTestCase(unittest.IsolatedAsyncioTestCase):
             inputs: Its inputs by name: for Inngest the data of the event. The event of an AWS function and the input
                 of an orchestrator may be any JSON.
             mock_resources: More mocks by name, which can be asserted on like the others.
-            timeout: Seconds, after which the run is stopped.
+            timeout: Seconds, after which the run is stopped; None for no limit.
             capture_logs: Whether the result keeps what was logged.
             raise_errors: Whether to raise what a node has raised; None for what the class says.
 
@@ -201,7 +212,7 @@ class AsyncWorkflowTestCase(unittest.IsolatedAsyncioTestCase):
             raise AssertionError(f"the workflow was expected to fail, but succeeded{_finished(result)}")
 
     def assert_node_output(
-        self, result: WorkflowTestResult, node_id: str, expected: Any, key: str | None = None
+        self, result: WorkflowTestResult, node_id: str, expected: Any, key: str | int | None = None
     ) -> None:
         """Fail unless a node gave a value.
 
@@ -209,7 +220,7 @@ class AsyncWorkflowTestCase(unittest.IsolatedAsyncioTestCase):
             result: Of the run.
             node_id: The node.
             expected: The value.
-            key: A path into what the node gave, such as `items.0.price`.
+            key: A path into what the node gave, such as `items.0.price`, or an index.
 
         Raises:
             AssertionError: It gave another, or nothing at that path; shows what there is.

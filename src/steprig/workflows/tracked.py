@@ -1,21 +1,25 @@
 """A method whose calls are written down, with the configuration and the assertions of `unittest.mock`."""
 
-import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextvars import ContextVar
+from functools import reduce
 from time import perf_counter
 from typing import Any
-from unittest.mock import DEFAULT, AsyncMock, Mock
+from unittest.mock import DEFAULT, AsyncMock, Mock, NonCallableMock
 
 from steprig.workflows.calls import CallLog, CallRecord
+from steprig.workflows.pending import Pending, is_enterable, mark_async
 
 UNSET = object()
 
 _inside: ContextVar[tuple[CallLog, ...]] = ContextVar("steprig_inside", default=())
 """The resources whose own code is running: what such code calls on itself is no call of a test's."""
 
-_OF_MOCK = frozenset(name for name in dir(AsyncMock()) if not name.startswith("_")) - {"return_value", "side_effect"}
+OF_CALLS = frozenset(name for name in dir(AsyncMock()) if not name.startswith("_"))
+"""What `unittest.mock` knows of a function that is a mock."""
+
+_ANSWERED = OF_CALLS - {"return_value", "side_effect", "attach_mock", "mock_add_spec"}
 
 
 class TrackedMethod:
@@ -45,8 +49,9 @@ class TrackedMethod:
         own.update(_name=name, _log=log, _original=original, _is_async=is_async, _default=default)
         own.update(_return_value=UNSET, _side_effect=None, __name__=name.rpartition(".")[2])
         own.update(__doc__=getattr(original, "__doc__", None))
+        own.update(_is_enterable=original is None or isinstance(original, NonCallableMock) or is_enterable(original))
         if is_async:
-            _mark_async(own)
+            mark_async(own)
 
     @property
     def return_value(self) -> Any:
@@ -74,12 +79,18 @@ class TrackedMethod:
         """Take back what was configured. The calls stay with the resource, which forgets them by `reset_history`."""
         self.__dict__.update(_return_value=UNSET, _side_effect=None)
 
+    def configure_mock(self, **settings: Any) -> None:
+        """Set attributes by their paths, as in `configure_mock(return_value=7)`."""
+        configure(self, settings)
+
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         if self._original is not None and self._log in _inside.get():
             record = CallRecord(self._name, args, kwargs, None)  # seen by nobody
         else:
             record = self._log.begin(self._name, args, kwargs)
-        return self._await(record) if self._is_async else self._finish(record)
+        if not self._is_async:
+            return self._finish(record)
+        return Pending(self._await(record)) if self._is_enterable else self._await(record)
 
     async def _await(self, record: CallRecord) -> Any:
         began = perf_counter()
@@ -157,9 +168,9 @@ class TrackedMethod:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        if name in _OF_MOCK:
+        if name in _ANSWERED:
             return getattr(self._as_mock(), name)
-        if self._original is not None or name.startswith(("_", "assert", "assret")):
+        if self._original is not None or name in OF_CALLS or name.startswith(("_", "assert", "assret")):
             raise AttributeError(f"{self._name} has no attribute {name!r}")
         child = TrackedMethod(f"{self._name}.{name}", self._log)
         self.__dict__[name] = child
@@ -179,6 +190,13 @@ class TrackedMethod:
         return f"<tracked method {self._name}>"
 
 
+def configure(target: Any, settings: Mapping[str, Any]) -> None:
+    """Set attributes by their paths: what `unittest.mock` does in `configure_mock`."""
+    for path, value in settings.items():
+        *way, last = path.split(".")
+        setattr(reduce(getattr, way, target), last, value)
+
+
 def _set_calls(mock: Mock, verb: str, records: list[CallRecord]) -> Mock:
     seen = Mock()
     for record in records:
@@ -190,11 +208,3 @@ def _set_calls(mock: Mock, verb: str, records: list[CallRecord]) -> Mock:
 
 def _is_exception(value: object) -> bool:
     return isinstance(value, BaseException) or (isinstance(value, type) and issubclass(value, BaseException))
-
-
-def _mark_async(attributes: dict[str, Any]) -> None:
-    """Have `iscoroutinefunction` say yes, in `inspect` (from Python 3.12) and in `asyncio`."""
-    if (mark := getattr(inspect, "_is_coroutine_mark", None)) is not None:
-        attributes["_is_coroutine_mark"] = mark
-    if (mark := getattr(asyncio.coroutines, "_is_coroutine", None)) is not None:
-        attributes["_is_coroutine"] = mark

@@ -11,7 +11,7 @@ from steprig.workflows.resources import TestResources
 
 
 async def assert_workflow_succeeds(
-    workflow: object, inputs: Mapping[str, Any] | None = None, runtime: Any = None, timeout: float = 30.0
+    workflow: object, inputs: Mapping[str, Any] | None = None, runtime: Any = None, timeout: float | None = 30.0
 ) -> dict[str, Any]:
     """Run a workflow, and fail with its errors unless it succeeds.
 
@@ -19,7 +19,7 @@ async def assert_workflow_succeeds(
         workflow: As for `AsyncWorkflowTestCase.execute_workflow`.
         inputs: Its inputs.
         runtime: A runtime of kailash, whose resources the workflow gets; the run has one of its own.
-        timeout: Seconds.
+        timeout: Seconds; None for no limit.
 
     Returns:
         What each node gave.
