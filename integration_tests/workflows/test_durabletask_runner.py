@@ -135,6 +135,27 @@ def test_what_a_sub_orchestration_with_an_id_of_its_own_logs_is_the_runs():
     assert result.logs == ["WARNING shop: charging 7"] * 4
 
 
+def test_sub_orchestrations_with_ids_of_their_own_are_told_apart():
+    def fail(context, cents):
+        charge(context, cents)
+        raise StockError(f"none for {cents}")
+
+    def inner(context, cents):
+        yield context.call_activity(fail, input=cents)
+
+    def outer(context, order):
+        yield context.call_sub_orchestrator(inner, input=order["cents"], instance_id=f"own-{order['cents']}")
+
+    async def body(test):
+        workflow = DurableTaskWorkflow(outer, activities=[fail], orchestrators=[inner])
+        return await asyncio.gather(*(test.execute_workflow(workflow, {"cents": n}) for n in range(20)))
+
+    results = case(body)
+
+    assert [result.logs for result in results] == [[f"WARNING shop: charging {n}"] for n in range(20)]
+    assert [str(result.errors[0][1]) for result in results] == [f"none for {n}" for n in range(20)]
+
+
 def test_an_error_of_a_sub_orchestrator_itself_is_its_own():
     def inner(context, order):
         raise StockError("inside")

@@ -20,6 +20,8 @@ class Calls:
 
     def __init__(self) -> None:
         self._contexts: dict[str, Context] = {}
+        self._runs: dict[str, str] = {}
+        """For sub-orchestrations that were given ids of their own: of which run they are."""
         self._raised: dict[_Place, Exception] = {}
 
     def expect(self, instance_id: str, context: Context) -> None:
@@ -28,9 +30,11 @@ class Calls:
 
     def forget(self, instance_id: str) -> None:
         """The run has ended."""
-        del self._contexts[instance_id]
-        for place in [place for place in self._raised if place[0].startswith(instance_id)]:
+        for place in [place for place in self._raised if self._run_of(place[0]) == instance_id]:
             del self._raised[place]
+        for sub_orchestration in [each for each, run in self._runs.items() if run == instance_id]:
+            del self._runs[sub_orchestration]
+        del self._contexts[instance_id]
 
     def raised_by(self, instance_id: str, task_id: int | None = None) -> Exception | None:
         """What an activity has raised last, or an orchestrator itself: what it only let through does not count."""
@@ -43,6 +47,7 @@ class Calls:
         @functools.wraps(function)
         def wrapper(context: Any, value: Any) -> Any:
             place = _place(context)
+            self._note_parent(place[0], getattr(context, "parent_instance_id", None))
             adopt(self._context_of(place[0]))
             with self._noting(place):
                 result = function(context, value)
@@ -62,11 +67,19 @@ class Calls:
             self._raised[place] = error
             raise
 
-    def _context_of(self, instance_id: str) -> Context:
+    def _note_parent(self, instance_id: str, parent_id: str | None) -> None:
+        if parent_id is not None and self._run_of(instance_id) is None and (run := self._run_of(parent_id)) is not None:
+            self._runs[instance_id] = run
+
+    def _run_of(self, instance_id: str) -> str | None:
         """A sub-orchestration's id begins with that of who has started it, unless the user gives it another."""
+        run = self._runs.get(instance_id)
+        return run or next((known for known in [*self._contexts] if instance_id.startswith(known)), None)
+
+    def _context_of(self, instance_id: str) -> Context:
         contexts = {**self._contexts}
         only = next(iter(contexts.values())) if len(contexts) == 1 else Context()
-        return next((context for known, context in contexts.items() if instance_id.startswith(known)), only)
+        return contexts.get(self._run_of(instance_id) or "", only)
 
 
 def _place(context: Any) -> _Place:
