@@ -5,10 +5,13 @@ import queue
 import threading
 import time
 from concurrent import futures
+from dataclasses import replace
 
 import pytest
 from aws_durable_execution_sdk_python import execution
 from aws_durable_execution_sdk_python import threading as sdk_threading
+from aws_durable_execution_sdk_python.lambda_service import Operation, OperationStatus, OperationType, StepDetails
+from aws_durable_execution_sdk_python.state import CheckpointedResult
 
 from steprig.aws.prompt import hurry_sdk
 from steprig.aws.prompt.state import PromptQueue
@@ -16,7 +19,12 @@ from steprig.aws.prompt.state import PromptQueue
 from . import samples
 
 STOCK = execution.ExecutionState
-PLACES = [(execution, "ExecutionState"), (execution, "ThreadPoolExecutor"), (sdk_threading, "OrderedLock")]
+PLACES = [
+    (execution, "ExecutionState"),
+    (execution, "ThreadPoolExecutor"),
+    (sdk_threading, "OrderedLock"),
+    (CheckpointedResult, "create_from_operation"),
+]
 
 
 def shape(result):
@@ -71,7 +79,7 @@ def test_branches_have_the_same_events_each_whether_hurried_or_not(runner_of, ha
 
 
 def in_place():
-    return [getattr(module, name) for module, name in PLACES]
+    return [vars(owner)[name] for owner, name in PLACES]
 
 
 def test_the_sdk_is_left_as_it_was(runner_of):
@@ -135,11 +143,16 @@ class OtherLock(sdk_threading.OrderedLock):
     pass
 
 
+def other_result(operation, known=CheckpointedResult.create_from_operation):
+    return known(operation)
+
+
 @pytest.mark.parametrize(
     ("module", "name", "changed"),
     [
         (sdk_threading, "OrderedLock", OtherLock),
         (execution, "ThreadPoolExecutor", type("OtherPool", (futures.ThreadPoolExecutor,), {})),
+        (CheckpointedResult, "create_from_operation", other_result),
     ],
 )
 def test_what_is_not_known_is_left_alone(runner_of, monkeypatch, module, name, changed):
@@ -149,6 +162,22 @@ def test_what_is_not_known_is_left_alone(runner_of, monkeypatch, module, name, c
 
     assert getattr(module, name) is changed
     assert runner.run('{"left": 1, "right": 2}').result == "3"
+
+
+def test_a_result_is_made_once_of_each_operation():
+    step = Operation("id", OperationType.STEP, OperationStatus.SUCCEEDED, step_details=StepDetails(1, None, "7"))
+    same, later = replace(step), replace(step, status=OperationStatus.STARTED)
+    stock = CheckpointedResult.create_from_operation(step)
+    release = hurry_sdk()
+    try:
+        made = [CheckpointedResult.create_from_operation(each) for each in (step, step, later)]
+    finally:
+        release()
+
+    assert made[0] is made[1]
+    assert made[0] == stock
+    assert made[2] == CheckpointedResult.create_from_operation(later)
+    assert (step, repr(step)) == (same, repr(same))
 
 
 def test_a_prompt_queue_gives_what_it_has_before_it_gives_up():

@@ -11,9 +11,11 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from aws_durable_execution_sdk_python import execution
+from aws_durable_execution_sdk_python import state as sdk_state
 from aws_durable_execution_sdk_python import threading as sdk_threading
 
 from steprig.aws.prompt.lock import prompt_lock
+from steprig.aws.prompt.results import prompt_result
 from steprig.aws.prompt.state import prompt_state
 from steprig.aws.prompt.threads import PromptThreads, prompt_threads
 
@@ -23,23 +25,24 @@ _log = logging.getLogger(__name__)
 class _Place(NamedTuple):
     """Where the SDK has something slow."""
 
-    module: ModuleType
+    owner: ModuleType | type
     name: str
     prompt: Callable[[Any], Any]
     """Makes the prompt one of the slow one, or None where it cannot."""
 
     def change(self) -> Callable[[], None]:
         """Put the prompt one there. Returns the undoing, which leaves alone what somebody else has put there since."""
-        original = getattr(self.module, self.name, None)
+        original = getattr(self.owner, self.name, None)
         mine = self.prompt(original)
         if mine is None:
-            _log.debug("%s.%s is not built as expected, and left as slow as it is", self.module.__name__, self.name)
+            _log.debug("%s.%s is not built as expected, and left as slow as it is", self.owner.__name__, self.name)
             return lambda: None
-        setattr(self.module, self.name, mine)
+        kept = vars(self.owner).get(self.name, original)  # a class method as it lies in its class
+        setattr(self.owner, self.name, mine)
 
         def undo() -> None:
-            if getattr(self.module, self.name, None) is mine:
-                setattr(self.module, self.name, original)
+            if getattr(self.owner, self.name, None) is mine:
+                setattr(self.owner, self.name, kept)
             if isinstance(mine, PromptThreads):
                 mine.close()
 
@@ -50,6 +53,7 @@ _PLACES = (
     _Place(execution, "ExecutionState", prompt_state),
     _Place(execution, "ThreadPoolExecutor", prompt_threads),
     _Place(sdk_threading, "OrderedLock", prompt_lock),
+    _Place(getattr(sdk_state, "CheckpointedResult", object), "create_from_operation", prompt_result),
 )
 
 
