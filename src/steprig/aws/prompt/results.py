@@ -4,6 +4,7 @@ An invocation begins at the beginning, and asks for the result of every operatio
 twice or more. A runner in this process hands the SDK the same operation each time.
 """
 
+import functools
 import hashlib
 import inspect
 from collections.abc import Callable
@@ -17,6 +18,7 @@ _RESULT = "_steprig_result"
 """Where an operation has its result: beside its fields, which alone are compared, shown and sent."""
 
 
+@functools.lru_cache(maxsize=8)
 def prompt_result(original: Any) -> Callable[[Any], Any] | None:
     """A `CheckpointedResult.create_from_operation` that remembers; None in the place of another than the one known."""
     try:

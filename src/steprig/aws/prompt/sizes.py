@@ -4,6 +4,7 @@ The SDK writes every update out as JSON to know its size, then throws the text a
 executions are far from the limit.
 """
 
+import functools
 import hashlib
 import inspect
 import logging
@@ -57,7 +58,8 @@ def with_rough_sizes(prompt: type[Any], original: type[Any]) -> type[Any]:
     return SizedExecutionState
 
 
-def _is_known(original: type[Any]) -> bool:
+@functools.lru_cache(maxsize=8)
+def _is_known(original: Any) -> bool:
     parts = [*(getattr(original, name, None) for name in _METHODS), getattr(sdk_state, "_BatchAccumulator", None)]
     try:
         source = "".join(inspect.getsource(part) for part in parts if part is not None)
