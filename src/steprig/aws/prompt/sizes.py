@@ -32,7 +32,7 @@ _PER_CHARACTER = 12
 """The most that one character takes: `\\ud83d\\ude00`."""
 
 
-def with_rough_sizes(prompt: type[Any], original: type[Any]) -> type[Any]:
+def with_rough_sizes(prompt: type[Any], original: Any) -> type[Any]:
     """A subclass of `prompt` that reckons sizes so; `prompt` itself unless `original` uses them as is known here.
 
     Args:
