@@ -20,3 +20,14 @@ def run(pytester):
         return pytester.runpytest(*arguments)
 
     return write_and_run
+
+
+@pytest.fixture
+def ini(pytester):
+    """Write the project's configuration."""
+
+    def write(**options):
+        lines = [f"{name} = {value}" for name, value in options.items()]
+        pytester.makeini("\n".join(["[pytest]", *lines]))
+
+    return write

@@ -45,17 +45,6 @@ def project(empty_project, monkeypatch):
     empty_project.makepyfile(shop=SHOP)
 
 
-@pytest.fixture
-def ini(pytester):
-    """Write the project's configuration."""
-
-    def write(**options):
-        lines = [f"{name} = {value}" for name, value in options.items()]
-        pytester.makeini("\n".join(["[pytest]", *lines]))
-
-    return write
-
-
 def test_an_inngest_app_is_tested_in_ten_lines(ini, run):
     ini(steprig_app="shop:app", steprig_inngest_dev="true")
 

@@ -41,17 +41,6 @@ def project(empty_project):
     empty_project.makepyfile(hello=APP, talk=GET)
 
 
-@pytest.fixture
-def ini(pytester):
-    """Write the project's configuration."""
-
-    def write(**options):
-        lines = [f"{name} = {value}" for name, value in options.items()]
-        pytester.makeini("\n".join(["[pytest]", *lines]))
-
-    return write
-
-
 def test_without_an_application_the_error_says_both_ways_to_give_one(run):
     result = run("def test_it(running_server): pass")
 

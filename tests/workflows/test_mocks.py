@@ -13,6 +13,13 @@ from steprig.workflows import MockResource, MockResourceRegistry, UnknownResourc
 from .cases import Shop, made, run
 
 
+class Mailer(MockResource):
+    """A mock of one's own."""
+
+    async def send(self, to):
+        return f"sent to {to}"
+
+
 def test_a_free_mock_gives_what_databases_and_caches_give_when_empty():
     _, mock = made()
 
@@ -247,10 +254,6 @@ def test_a_call_as_a_task_is_cancelled_where_it_waits():
 
 
 def test_a_mock_resource_of_ones_own_stays_one_when_others_are_let_go():
-    class Mailer(MockResource):
-        async def send(self, to):
-            return f"sent to {to}"
-
     registry, mailer = MockResourceRegistry(), Mailer()
     registry.register_mock("mailer", mailer)
     run(mailer.send("ada"))
@@ -318,10 +321,6 @@ def test_with_a_spec_only_what_the_class_has_can_be_called_and_only_so():
 
 
 def test_a_mock_resource_of_ones_own_is_tracked_once_registered():
-    class Mailer(MockResource):
-        async def send(self, to):
-            return f"sent to {to}"
-
     registry, mailer = MockResourceRegistry(), Mailer()
     registry.register_mock("mailer", mailer)
 

@@ -44,15 +44,18 @@ class Lane:
         self._closed = True
 
     def __enter__(self) -> None:
-        """Come in. Raises `StoppedError`."""
+        """Come in. Raises `StoppedError`, and what the journal raises."""
         work = self._clock.working("the engine")
         self._lock.acquire()
-        if self._closed:
+        try:
+            if self._closed:
+                raise StoppedError("The service was stopped.")
+            together = self._journal.together()
+            together.__enter__()
+        except BaseException:
             self._lock.release()
             work.done()
-            raise StoppedError("The service was stopped.")
-        together = self._journal.together()
-        together.__enter__()
+            raise
         self._inside.append((work, together))
 
     def __exit__(
