@@ -18,7 +18,7 @@ import inngest
 import inngest.fast_api
 
 from steprig import RealClock, SteprigError, UvicornTestServer, VirtualClock
-from steprig.commands.foreground import Foreground, ignore_signals
+from steprig.commands.foreground import Foreground
 from steprig.commands.news import News
 from steprig.inngest import DevServer
 from steprig.kernel import Clock
@@ -190,6 +190,5 @@ def _show_newest_run(dev_server: str) -> str:
 
 
 if __name__ == "__main__":
-    code = main()
-    ignore_signals()
-    sys.exit(code)
+    Foreground.ends_process = True
+    sys.exit(main())

@@ -362,6 +362,27 @@ def test_signals_are_as_before_afterwards():
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
 
 
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
+def test_signals_do_nothing_afterwards_in_a_program_that_ends_then(number):
+    code = f"""
+import atexit, signal
+from steprig.commands.foreground import Foreground
+
+def interrupt():
+    signal.raise_signal(signal.{number})
+
+Foreground.ends_process = True
+atexit.register(interrupt)
+with Foreground() as foreground:
+    interrupt()
+    foreground.run()
+interrupt()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 # --- News ---------------------------------------------------------------------------------------------
 
 

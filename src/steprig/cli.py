@@ -10,7 +10,7 @@ import typer
 
 from steprig.commands import aws, config_file
 from steprig.commands.dev import DEFAULT_CONNECT_PORT, ClockName, DevOptions, LogLevel, serve, what_to_try
-from steprig.commands.foreground import ignore_signals
+from steprig.commands.foreground import Foreground
 from steprig.errors import SteprigError
 from steprig.inngest.settings import DEFAULT_PORT
 
@@ -30,10 +30,8 @@ _WITHOUT_EFFECT: Final = "Of inngest-cli; accepted, and without effect."
 
 def main() -> None:
     """Run the command line, and exit with its code: 0, 1 for a failure, 2 for wrong usage."""
-    try:
-        app()
-    finally:
-        ignore_signals()  # a second Ctrl-C must not interrupt the interpreter's own end
+    Foreground.ends_process = True
+    app()
 
 
 def _show_version(wanted: bool) -> None:

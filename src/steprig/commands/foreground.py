@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType, TracebackType
-from typing import Final, Self
+from typing import ClassVar, Final, Self
 
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
@@ -29,6 +29,10 @@ class Foreground:
         with Foreground() as foreground, UvicornTestServer(app):
             foreground.run()
     """
+
+    ends_process: ClassVar[bool] = False
+    """Set by a program that ends when its foreground does. Signals then do nothing from the end of the
+    block on, instead of what they did before it: a second Ctrl-C cannot interrupt the program's end."""
 
     def __init__(self) -> None:
         # `SimpleQueue.put` never waits, and may interrupt itself: signal handlers may call it.
@@ -55,6 +59,9 @@ class Foreground:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self.ends_process:
+            _ignore_signals()
+            return
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
@@ -80,7 +87,10 @@ def _write(text: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def ignore_signals() -> None:
-    """From now on Ctrl-C and SIGTERM do nothing: for the last moments of a process that ends anyway."""
+def _ignore_signals() -> None:
+    # Python reports a signal that comes while its handler is being changed, and cannot be kept from it.
+    report = sys.unraisablehook
+    sys.unraisablehook = lambda lost: None if isinstance(lost.exc_value, OSError) else report(lost)
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_IGN)
+    sys.unraisablehook = report
