@@ -4,12 +4,10 @@ import json
 import queue
 import threading
 import time
-from concurrent import futures
 from dataclasses import replace
 
 import pytest
-from aws_durable_execution_sdk_python import execution
-from aws_durable_execution_sdk_python import threading as sdk_threading
+from aws_durable_execution_sdk_python import context, execution, identifier
 from aws_durable_execution_sdk_python.lambda_service import Operation, OperationStatus, OperationType, StepDetails
 from aws_durable_execution_sdk_python.state import CheckpointedResult
 
@@ -22,9 +20,11 @@ STOCK = execution.ExecutionState
 PLACES = [
     (execution, "ExecutionState"),
     (execution, "ThreadPoolExecutor"),
-    (sdk_threading, "OrderedLock"),
+    (context, "OrderedCounter"),
     (CheckpointedResult, "create_from_operation"),
 ]
+if hasattr(identifier, "OperationIdNamespace"):  # since 2.0
+    PLACES.append((identifier.OperationIdNamespace, "create_id_for_step"))
 
 
 def shape(result):
@@ -139,28 +139,22 @@ def test_an_sdk_that_is_built_otherwise_only_stays_slow(runner_of, monkeypatch, 
     assert execution.ExecutionState is changed
 
 
-class OtherLock(sdk_threading.OrderedLock):
-    pass
+def other_function(known):
+    def changed(*args):
+        return known(*args)
+
+    return changed
 
 
-def other_result(operation, known=CheckpointedResult.create_from_operation):
-    return known(operation)
-
-
-@pytest.mark.parametrize(
-    ("module", "name", "changed"),
-    [
-        (sdk_threading, "OrderedLock", OtherLock),
-        (execution, "ThreadPoolExecutor", type("OtherPool", (futures.ThreadPoolExecutor,), {})),
-        (CheckpointedResult, "create_from_operation", other_result),
-    ],
-)
-def test_what_is_not_known_is_left_alone(runner_of, monkeypatch, module, name, changed):
-    monkeypatch.setattr(module, name, changed)
+@pytest.mark.parametrize(("owner", "name"), [place for place in PLACES if place[1] != "ExecutionState"])
+def test_what_is_not_known_is_left_alone(runner_of, monkeypatch, owner, name):
+    known = getattr(owner, name)
+    changed = type(name, (known,), {}) if isinstance(known, type) else other_function(known)
+    monkeypatch.setattr(owner, name, changed)
 
     runner = runner_of(samples.adds)
 
-    assert getattr(module, name) is changed
+    assert getattr(owner, name) is changed
     assert runner.run('{"left": 1, "right": 2}').result == "3"
 
 
@@ -178,6 +172,23 @@ def test_a_result_is_made_once_of_each_operation():
     assert made[0] == stock
     assert made[2] == CheckpointedResult.create_from_operation(later)
     assert (step, repr(step)) == (same, repr(same))
+
+
+@pytest.mark.skipif(not hasattr(identifier, "OperationIdNamespace"), reason="the SDK before 2.0 has no such class")
+@pytest.mark.parametrize("prefix", [None, "", "parent"])
+def test_an_id_is_the_sdks_own(prefix):
+    namespace, again = identifier.OperationIdNamespace(prefix), identifier.OperationIdNamespace(prefix)
+    stock = [namespace.create_id_for_step(step) for step in (1, 2, 11)]
+    release = hurry_sdk()
+    try:
+        made = [namespace.create_id_for_step(step) for step in (1, 2, 11)]
+        remembered = [again.create_id_for_step(step) for step in (1, 2, 11)]
+    finally:
+        release()
+
+    assert made == remembered == stock
+    assert len(set(made)) == 3
+    assert made[0] is remembered[0]
 
 
 def test_a_prompt_queue_gives_what_it_has_before_it_gives_up():

@@ -1,4 +1,4 @@
-"""The threads and the locks of a hurried SDK behave as its own do."""
+"""The threads and the counters of a hurried SDK behave as its own do."""
 
 import contextvars
 import json
@@ -7,9 +7,8 @@ from concurrent import futures
 
 import pytest
 from aws_durable_execution_sdk_python import threading as sdk_threading
-from aws_durable_execution_sdk_python.exceptions import OrderedLockError
 
-from steprig.aws.prompt.lock import prompt_lock
+from steprig.aws.prompt.ids import prompt_counter
 from steprig.aws.prompt.threads import PromptThreads
 
 from ..waiting import until
@@ -33,9 +32,9 @@ def pool_of(request, threads):
 
 
 @pytest.fixture(params=["the SDK's", "prompt"])
-def lock(request):
-    kind = sdk_threading.OrderedLock if request.param == "the SDK's" else prompt_lock(sdk_threading.OrderedLock)
-    return kind()
+def counter(request):
+    original = sdk_threading.OrderedCounter
+    return original() if request.param == "the SDK's" else prompt_counter(original)()
 
 
 def test_a_pool_runs_what_it_is_given(pool_of):
@@ -128,70 +127,22 @@ def test_no_thread_is_left_behind(runner_of):
     until(lambda: threading.active_count() <= before, "that all threads have ended")
 
 
-def test_those_who_wait_for_a_lock_get_it_in_their_order(lock):
-    got, threads = [], []
-    lock.acquire()
-    for number in range(5):
-        threads.append(threading.Thread(target=lambda n=number: (lock.acquire(), got.append(n), lock.release())))
-        threads[-1].start()
-        until(lambda n=number: len(lock._waiters) == n + 2, "that it waits")
-    lock.release()
-    for thread in threads:
-        thread.join(20)
-
-    assert got == list(range(5))
+def test_a_counter_counts_up_and_down(counter):
+    assert [counter.increment(), counter.increment(), counter.decrement(), counter.get_current()] == [1, 2, 1, 1]
 
 
-def test_a_lock_keeps_others_out(lock):
-    found = []
+def test_no_two_get_the_same_number(counter):
+    drawn = []
 
-    def count():
-        for _ in range(500):
-            with lock:
-                found.append(len(found))
+    def draw():
+        for _ in range(2000):
+            drawn.append(counter.increment())
 
-    threads = [threading.Thread(target=count) for _ in range(4)]
+    threads = [threading.Thread(target=draw) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(20)
 
-    assert found == list(range(2000))
-
-
-def test_a_lock_whose_holder_failed_is_broken_until_it_is_reset(lock):
-    with pytest.raises(KeyError), lock:
-        raise KeyError
-
-    assert lock.is_broken()
-    with pytest.raises(OrderedLockError):
-        lock.acquire()
-    lock.reset()
-    with lock:
-        assert not lock.is_broken()
-    with pytest.raises(OrderedLockError):
-        lock.release()
-
-
-def test_one_who_waits_learns_that_the_holder_failed(lock):
-    errors = []
-
-    def wait():
-        try:
-            lock.acquire()
-        except OrderedLockError as error:
-            errors.append(error)
-
-    waiting = threading.Thread(target=wait)
-
-    def fail():
-        with lock:
-            waiting.start()
-            until(lambda: len(lock._waiters) == 2, "that it waits")
-            raise KeyError
-
-    with pytest.raises(KeyError):
-        fail()
-    waiting.join(20)
-
-    assert len(errors) == 1
+    assert sorted(drawn) == list(range(1, 8001))
+    assert counter.get_current() == 8000

@@ -10,11 +10,10 @@ from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from aws_durable_execution_sdk_python import execution
+from aws_durable_execution_sdk_python import context, execution, identifier
 from aws_durable_execution_sdk_python import state as sdk_state
-from aws_durable_execution_sdk_python import threading as sdk_threading
 
-from steprig.aws.prompt.lock import prompt_lock
+from steprig.aws.prompt.ids import prompt_counter, prompt_id
 from steprig.aws.prompt.results import prompt_result
 from steprig.aws.prompt.state import prompt_state
 from steprig.aws.prompt.threads import PromptThreads, prompt_threads
@@ -52,7 +51,8 @@ class _Place(NamedTuple):
 _PLACES = (
     _Place(execution, "ExecutionState", prompt_state),
     _Place(execution, "ThreadPoolExecutor", prompt_threads),
-    _Place(sdk_threading, "OrderedLock", prompt_lock),
+    _Place(context, "OrderedCounter", prompt_counter),
+    _Place(getattr(identifier, "OperationIdNamespace", object), "create_id_for_step", prompt_id),
     _Place(getattr(sdk_state, "CheckpointedResult", object), "create_from_operation", prompt_result),
 )
 

@@ -5,10 +5,10 @@ twice or more. A runner in this process hands the SDK the same operation each ti
 """
 
 import functools
-import hashlib
-import inspect
 from collections.abc import Callable
 from typing import Any
+
+from steprig.aws.prompt.sources import hash_of_source
 
 _KNOWN = "2c04a4ffdcb34201a3b9b82f58166ac9b868afe79997934e5e7ebffa9c2c0aca"
 """SHA-256 of the source of `CheckpointedResult.create_from_operation` from 1.5 to 3.0: it reads the operation alone,
@@ -21,11 +21,7 @@ _RESULT = "_steprig_result"
 @functools.lru_cache(maxsize=8)
 def prompt_result(original: Any) -> Callable[[Any], Any] | None:
     """A `CheckpointedResult.create_from_operation` that remembers; None in the place of another than the one known."""
-    try:
-        source = inspect.getsource(original)
-    except (OSError, TypeError):
-        return None
-    if hashlib.sha256(source.encode()).hexdigest() != _KNOWN:
+    if hash_of_source(original) != _KNOWN:
         return None
 
     def create_from_operation(operation: Any) -> Any:

@@ -5,13 +5,13 @@ executions are far from the limit.
 """
 
 import functools
-import hashlib
-import inspect
 import logging
 from collections.abc import Callable
 from typing import Any
 
 from aws_durable_execution_sdk_python import state as sdk_state
+
+from steprig.aws.prompt.sources import hash_of_source
 
 _log = logging.getLogger(__name__)
 _sdk_log = sdk_state.logger
@@ -61,11 +61,7 @@ def with_rough_sizes(prompt: type[Any], original: Any) -> type[Any]:
 @functools.lru_cache(maxsize=8)
 def _is_known(original: Any) -> bool:
     parts = [*(getattr(original, name, None) for name in _METHODS), getattr(sdk_state, "_BatchAccumulator", None)]
-    try:
-        source = "".join(inspect.getsource(part) for part in parts if part is not None)
-    except (OSError, TypeError):
-        return False
-    return hashlib.sha256(source.encode()).hexdigest() in _KNOWN
+    return hash_of_source(*(part for part in parts if part is not None)) in _KNOWN
 
 
 class BatchSizes:
