@@ -264,6 +264,23 @@ def test_a_mock_resource_of_ones_own_stays_one_when_others_are_let_go():
     assert [each.args for each in mailer.get_calls("send")] == [("ada",), ("eve",)]
 
 
+class Incomparable:
+    def __eq__(self, other):
+        raise ValueError("neither true nor false, as an array is")
+
+    __hash__ = None
+
+
+def test_what_was_set_on_an_object_meanwhile_stays_whatever_it_is():
+    registry, shop, array = MockResourceRegistry(), Shop(), Incomparable()
+    registry.register_mock("shop", shop)
+    shop.order = array
+
+    registry.restore()
+
+    assert shop.order is array
+
+
 @pytest.mark.parametrize("rows", [[1, 2], AsyncMock(**{"__aiter__.return_value": [1, 2]})], ids=["list", "async"])
 def test_what_a_call_gives_can_be_gone_through(rows):
     _, mock = made()

@@ -180,7 +180,7 @@ def track_in_place(resource: Any, name: str, log: CallLog) -> tuple[Any, Callabl
 
 def _let_go(resource: Any, ours: Mapping[str, object], before: Mapping[str, object]) -> None:
     for attribute, value in ours.items():
-        if vars(resource).get(attribute) != value:
+        if vars(resource).get(attribute) is not value:
             continue  # whoever has set it since has it to answer for
         if attribute in before:
             setattr(resource, attribute, before[attribute])
