@@ -2,6 +2,10 @@
 
 import asyncio
 
+import pytest
+
+from steprig.durabletask import dispatch
+
 from .simulated import Keeping, Simulation, comes_true, end, grace_passes, simulate
 
 
@@ -141,5 +145,63 @@ def test_a_worker_is_given_an_item_only_when_the_one_before_is_on_its_way():
         sim.engine.dispatcher.rouse()
         await comes_true(lambda: len(outlet.items) > 1)
         assert len(outlet.items) == 2
+
+    simulate(body)
+
+
+async def full(sim: Simulation, limit: int) -> Keeping:
+    """A worker that has as much as it may have; there is more for it."""
+    for number in range(2 * limit):
+        sim.start(f"one {number}")
+    outlet = Keeping()
+    sim.connect(outlet, maxConcurrentOrchestrationWorkItems=limit)
+    await comes_true(lambda: len(outlet.items) == limit)
+    return outlet
+
+
+async def look() -> None:
+    """Let the loop do what is due."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+def test_a_worker_with_enough_to_do_is_given_more_in_bunches(monkeypatch):
+    monkeypatch.setattr(dispatch, "_REFILL", 3600.0)
+
+    async def body(sim: Simulation) -> None:
+        outlet = await full(sim, 8)
+        sim.answer(outlet.items[0], end())
+        await look()
+        assert len(outlet.items) == 8
+
+        sim.answer(outlet.items[1], end())
+        await look()
+        assert len(outlet.items) == 10
+
+    simulate(body)
+
+
+def test_a_worker_is_given_more_within_milliseconds_though_it_has_enough_to_do(monkeypatch):
+    monkeypatch.setattr(dispatch, "_REFILL", 0.001)
+
+    async def body(sim: Simulation) -> None:
+        outlet = await full(sim, 8)
+        for answered in range(1, 4):
+            sim.answer(outlet.items[answered], end())
+            await comes_true(lambda given=8 + answered: len(outlet.items) == given)
+
+    simulate(body)
+
+
+@pytest.mark.parametrize("limit", [1, 2, 4])
+def test_a_worker_that_takes_few_items_is_given_the_next_one_at_once(monkeypatch, limit):
+    monkeypatch.setattr(dispatch, "_REFILL", 3600.0)
+
+    async def body(sim: Simulation) -> None:
+        outlet = await full(sim, limit)
+        sim.answer(outlet.items[0], end())
+        await look()
+
+        assert len(outlet.items) == limit + 1
 
     simulate(body)

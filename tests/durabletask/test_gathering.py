@@ -243,6 +243,24 @@ def test_a_slow_turn_does_not_make_the_next_one_wait_for_long(monkeypatch):
     simulate(body)
 
 
+def test_a_turn_that_costs_little_is_not_held_back_for_long_though_results_come(monkeypatch):
+    monkeypatch.setattr(gathering, "LONGEST", 3600.0)
+    monkeypatch.setattr(gathering, "_QUIET", 5.0)
+
+    async def body(sim: Simulation) -> None:
+        activities = begun(sim, 30)
+        one(sim).turn_seconds = 0.0002
+        sim.finish(activities.pop(), "1")
+        pass_time(sim, 0.03)
+        while one(sim).turn is None:
+            sim.finish(activities.pop(), "1")
+            await asyncio.sleep(0)
+
+        assert len(activities) > 20
+
+    simulate(body)
+
+
 def test_nobody_looks_for_results_of_a_turn_that_is_held_back_no_more(monkeypatch):
     monkeypatch.setattr(gathering, "_QUIET", 0.005)
     errors = []

@@ -25,6 +25,10 @@ FIRST_REST, LONGEST_REST = 1.0, 30.0
 _BURST = 16
 """How many items each worker is given at most before others get their turn at the loop."""
 
+_REFILL = 0.002
+"""Real seconds for which a worker that has enough to do is not given what it has room for: items that come together
+cost it less."""
+
 LARGE_ITEM = 4 * 1024 * 1024 - 1024
 """Bytes above which an item may be more than a worker's channel takes: gRPC's default, less a little."""
 
@@ -52,7 +56,7 @@ class Dispatcher:
         self._tokens = count(1)
         self._later: set[asyncio.TimerHandle] = set()
         self._resting: dict[Item, asyncio.TimerHandle] = {}
-        self._is_roused = False
+        self._is_roused = self._is_refilling = False
         self._pinging = self._loop.call_later(PING_INTERVAL, self._ping)
 
     @property
@@ -156,7 +160,7 @@ class Dispatcher:
             self._backlog.remove(item)
         else:
             stream.release(item)
-            self._rouse_for_room(stream)
+            self._rouse_for_room(stream, item)
         return item
 
     def repeat(self, token: str) -> None:
@@ -194,7 +198,7 @@ class Dispatcher:
         leased = self._leases.pop(item.token, None)
         if leased is not None and leased[1] is not None:
             leased[1].release(item)
-            self._rouse_for_room(leased[1])
+            self._rouse_for_room(leased[1], item)
         self._end(item)
 
     def close(self) -> None:
@@ -290,9 +294,18 @@ class Dispatcher:
             elif not wanted:
                 item.pause()
 
-    def _rouse_for_room(self, stream: WorkerStream) -> None:
-        if self._backlog or stream.reserved:
+    def _rouse_for_room(self, stream: WorkerStream, released: Item) -> None:
+        if not self._backlog and not stream.reserved:
+            return
+        if not stream.has_enough_of(released.key):
             self.rouse()
+        elif not self._is_refilling:
+            self._is_refilling = True
+            self._after(_REFILL, self._refill)
+
+    def _refill(self) -> None:
+        self._is_refilling = False
+        self._hand_out()
 
     def _after(self, seconds: float, callback: Callable[[], None]) -> None:
         def run() -> None:

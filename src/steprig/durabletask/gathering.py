@@ -12,8 +12,11 @@ from dataclasses import dataclass
 from steprig.durabletask.instances import Instance
 from steprig.kernel import Rig, Work
 
-LONGEST = 1.0
+LONGEST = 3.0
 """Real seconds that a turn is held back at most."""
+
+_WORTH = 100.0
+"""How many times the time of the last turn it is held back at most: one that costs little need not wait long."""
 
 _QUIET = 0.5
 """What part of the time of the last turn has to pass without a result, to hold the next one back no longer."""
@@ -49,7 +52,8 @@ class Gathering:
             return False
         if instance not in self._held:
             work = self._rig.clock.working(f"results for {instance.state.name} ({instance.state.instance_id})")
-            self._held[instance] = _Held(work, self._rig.loop.time() + LONGEST)
+            longest = min(LONGEST, instance.turn_seconds * _WORTH)
+            self._held[instance] = _Held(work, self._rig.loop.time() + longest)
             self._look_later(instance, quiet)
         return True
 

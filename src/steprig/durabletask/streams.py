@@ -10,6 +10,9 @@ from steprig.durabletask.work import Item, Key
 HISTORY_STREAMING = 1
 """The capability of a worker that can ask for the past of an orchestration by itself."""
 
+_ENOUGH = 0.75
+"""The part of a limit."""
+
 
 class Outlet(Protocol):
     """Where items are written."""
@@ -62,6 +65,11 @@ class WorkerStream:
         """Whether its worker takes such work, and has room for it. A limit of 0 is none."""
         limit = self._limits[key[0]]
         return (not limit or self._leased[key[0]] < limit) and self.accepts(key)
+
+    def has_enough_of(self, key: Key) -> bool:
+        """Whether its worker has nearly as much such work as it may have. A limit of 0 is none."""
+        limit = self._limits[key[0]]
+        return bool(limit) and self._leased[key[0]] > limit * _ENOUGH
 
     def lease(self, item: Item) -> None:
         """Its worker is given an item."""
