@@ -208,34 +208,51 @@ TARGETS_TOGETHER = {
 }
 
 
-def measure(rounds: int) -> list[str]:
+def measure(starts: int, rounds: int) -> list[str]:
     """Print all measures. Returns those that miss their target."""
-    backends = [Backend("ours"), Backend("peer")]
+    samples: dict[str, dict[str, list[Sample]]] = {name: {"ours": [], "peer": []} for name in MEASURES}
+    for _ in range(starts):
+        sample(samples, rounds)
     missed: list[str] = []
-    print(f"{'milliseconds, medians of ' + str(rounds):<38}{'ours':>9}{'peer':>9}{'ratio':>8}{'target':>8}")
-    try:
-        for name, (body, number) in MEASURES.items():
-            samples: dict[str, list[Sample]] = {"ours": [], "peer": []}
-            for count in range(rounds):
-                for backend in backends if count % 2 else backends[::-1]:
-                    samples[backend.kind].append(Sample(backend, partial(body, backend)))
-            for part in ("wall", "backend", "worker", "client"):
-                ours, peer = (
-                    statistics.median(getattr(sample, part) for sample in samples[kind]) * 1000 / number
-                    for kind in ("ours", "peer")
-                )
-                label = "wall" if part == "wall" else f"CPU of the {part}"
-                report(missed, f"{name}: {label}", ours, peer, TARGETS.get((name, part)))
-        for backend in backends:
-            backend.worker.stop()
-    finally:
-        for backend in backends:
-            backend.close()
+    print(f"{f'milliseconds, medians of {starts} x {rounds}':<60} {'ours':>9} {'peer':>9} {'ratio':>7} {'target':>7}")
+    for name, (_, number) in MEASURES.items():
+        for part in ("wall", "backend", "worker", "client"):
+            ours, peer = (
+                statistics.median(getattr(one, part) for one in samples[name][kind]) * 1000 / number
+                for kind in ("ours", "peer")
+            )
+            label = "wall" if part == "wall" else f"CPU of the {part}"
+            report(missed, f"{name}: {label}", ours, peer, TARGETS.get((name, part)))
     return missed
 
 
-def measure_together(rounds: int) -> list[str]:
+def sample(samples: dict[str, dict[str, list[Sample]]], rounds: int) -> None:
+    """Start the backends, and measure by turns: processes of the same program differ by several percent."""
+    backends = [Backend("ours"), Backend("peer")]
+    try:
+        for name, (body, _) in MEASURES.items():
+            for count in range(rounds):
+                for backend in backends if count % 2 else backends[::-1]:
+                    samples[name][backend.kind].append(Sample(backend, partial(body, backend)))
+    finally:
+        for backend in backends:
+            backend.close()
+
+
+def measure_together(starts: int, rounds: int) -> list[str]:
     """Print all measures of backends that share a process with their worker and client."""
+    took: dict[str, dict[str, list[float]]] = {name: {"ours": [], "peer": []} for name in MEASURES}
+    for _ in range(starts):
+        sample_together(took, rounds)
+    missed: list[str] = []
+    for name, (_, number) in MEASURES.items():
+        ours, peer = (statistics.median(took[name][kind]) * 1000 / number for kind in ("ours", "peer"))
+        report(missed, f"{name}: wall, all in one process", ours, peer, TARGETS_TOGETHER[name])
+    return missed
+
+
+def sample_together(took: dict[str, dict[str, list[float]]], rounds: int) -> None:
+    """See `sample`."""
     processes = {
         kind: subprocess.Popen(
             [sys.executable, __file__, "--serve-together", kind, "--port", str(0 if kind == "ours" else free_port())],
@@ -245,23 +262,18 @@ def measure_together(rounds: int) -> list[str]:
         )
         for kind in ("ours", "peer")
     }
-    missed: list[str] = []
     try:
-        for kind in processes:
-            read(processes[kind])
-        for name, (_, number) in MEASURES.items():
-            took: dict[str, list[float]] = {"ours": [], "peer": []}
+        for process in processes.values():
+            read(process)
+        for name, kinds in took.items():
             for count in range(rounds):
-                for kind in took if count % 2 else list(took)[::-1]:
-                    took[kind].append(float(read(processes[kind], name).split()[0]))
-            ours, peer = (statistics.median(took[kind]) * 1000 / number for kind in took)
-            report(missed, f"{name}: wall, all in one process", ours, peer, TARGETS_TOGETHER[name])
+                for kind in kinds if count % 2 else list(kinds)[::-1]:
+                    kinds[kind].append(float(read(processes[kind], name).split()[0]))
     finally:
         for process in processes.values():
             assert process.stdin is not None
             process.stdin.close()
             process.wait()
-    return missed
 
 
 def read(process: "subprocess.Popen[str]", ask: str | None = None) -> str:
@@ -326,7 +338,8 @@ def measure_waiters() -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--starts", type=int, default=5, help="how often the backends are started anew")
+    parser.add_argument("--rounds", type=int, default=5, help="how often each measure is taken after each start")
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--serve")
     parser.add_argument("--serve-together")
@@ -338,8 +351,8 @@ def main() -> None:
     if arguments.serve_together:
         serve_together(arguments.serve_together, arguments.port)
         return
-    rounds = arguments.rounds
-    missed = [*measure(rounds), *measure_together(rounds), *measure_waiters(), *measure_memory()]
+    starts, rounds = arguments.starts, arguments.rounds
+    missed = [*measure(starts, rounds), *measure_together(starts, rounds), *measure_waiters(), *measure_memory()]
     if missed and arguments.check:
         sys.exit("missed: " + "; ".join(missed))
 
