@@ -204,12 +204,12 @@ class Dispatcher:
     def close(self) -> None:
         """End every stream, and forget every item."""
         self._pinging.cancel()
-        for handle in self._later:
-            handle.cancel()
         for stream in list(self._streams.values()):
             stream.close()
         for item in self._all():
             self.drop(item)
+        for handle in self._later:
+            handle.cancel()
         self._streams.clear()
         self._workers_changed()
 
