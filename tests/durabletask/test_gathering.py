@@ -211,12 +211,18 @@ def test_a_turn_is_held_back_while_results_come_and_no_longer(monkeypatch):
     simulate(body)
 
 
-def test_a_turn_is_held_back_no_longer_than_the_longest_time_though_results_come(monkeypatch):
-    monkeypatch.setattr(gathering, "LONGEST", 0.02)
-    monkeypatch.setattr(gathering, "_QUIET", 0.005)
+@pytest.mark.parametrize(
+    ("longest", "turn_seconds", "quiet"),
+    [(0.02, 1.0, 0.005), (3600.0, 0.0002, 5.0)],
+    ids=["any", "one that costs little"],
+)
+def test_a_turn_is_held_back_no_longer_than_it_may_be_though_results_come(monkeypatch, longest, turn_seconds, quiet):
+    monkeypatch.setattr(gathering, "LONGEST", longest)
+    monkeypatch.setattr(gathering, "_QUIET", quiet)
 
     async def body(sim: Simulation) -> None:
         activities = begun(sim, 30)
+        one(sim).turn_seconds = turn_seconds
         sim.finish(activities.pop(), "1")
         pass_time(sim, 0.03)
         while one(sim).turn is None:
@@ -239,24 +245,6 @@ def test_a_slow_turn_does_not_make_the_next_one_wait_for_long(monkeypatch):
         await look(sim)
 
         assert one(sim).turn is not None
-
-    simulate(body)
-
-
-def test_a_turn_that_costs_little_is_not_held_back_for_long_though_results_come(monkeypatch):
-    monkeypatch.setattr(gathering, "LONGEST", 3600.0)
-    monkeypatch.setattr(gathering, "_QUIET", 5.0)
-
-    async def body(sim: Simulation) -> None:
-        activities = begun(sim, 30)
-        one(sim).turn_seconds = 0.0002
-        sim.finish(activities.pop(), "1")
-        pass_time(sim, 0.03)
-        while one(sim).turn is None:
-            sim.finish(activities.pop(), "1")
-            await asyncio.sleep(0)
-
-        assert len(activities) > 20
 
     simulate(body)
 

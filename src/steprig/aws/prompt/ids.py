@@ -7,6 +7,7 @@ number for the id. An execution with many suspensions does that again for all it
 import functools
 import threading
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 from steprig.aws.prompt.sources import hash_of_source
@@ -44,13 +45,9 @@ def prompt_id(original: Any) -> Callable[[Any, int], str] | None:
     if hash_of_source(original) != _KNOWN_ID:
         return None
 
-    class Namespace:
-        def __init__(self, prefix: str | None) -> None:
-            self.prefix = prefix
-
     @functools.lru_cache(maxsize=_KEPT_IDS)
     def made(prefix: str | None, step: int) -> str:
-        return str(original(Namespace(prefix), step))
+        return str(original(SimpleNamespace(prefix=prefix), step))
 
     def create_id_for_step(self: Any, step: int) -> str:
         return made(self.prefix, step)
